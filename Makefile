@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh machine (Linux x86-64, Python 3.11 or newer): `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types architecture pytest format lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+install: $(INSTALLED) ## Make the virtual environment, from the hash-pinned lock
+
+# Source distributions (oss2 is one) are built with the pinned setuptools of build.txt, not with whatever is newest.
+$(INSTALLED): requirements/build.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Lookalike needs Python 3.11 or newer; this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/build.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --no-build-isolation -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## Start everything, ingest real pictures, search, show what was found, stop
+	$(BIN)/lookalike demo
+
+test: lint types architecture pytest ## Everything that must hold: lint, types, architecture, tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+
+architecture: $(INSTALLED)
+	$(BIN)/lint-imports
+
+pytest: $(INSTALLED) ## Only the tests; ARGS="-k hashing" narrows them
+	$(BIN)/pytest $(ARGS)
+
+format: $(INSTALLED) ## Format, and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(INSTALLED) ## Choose the newest versions that fit, and write the hash-pinned requirements
+	$(BIN)/$(LOCK) --upgrade requirements/build.in -o requirements/build.txt
+	$(BIN)/$(LOCK) --upgrade pyproject.toml -o requirements/client.txt
+	$(BIN)/$(LOCK) --upgrade --extra worker pyproject.toml requirements/worker.in -o requirements/worker.txt
+	$(BIN)/$(LOCK) --upgrade --extra dev pyproject.toml requirements/worker.in -o requirements/dev.txt
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .devstack build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
