@@ -1,0 +1,52 @@
+"""Celery policy: the same for every producer and worker. Addresses and secrets come from the settings, not from here.
+
+Only plain settings may stand in this module: Celery takes every public name in it for one.
+"""
+
+import contract as _contract
+
+# JSON only: a pickle from whoever reaches the broker would be code.
+accept_content = ["json"]
+task_serializer = "json"
+result_serializer = "json"
+
+# A message is acknowledged after its work is durable, so a worker that dies leaves it to another. Every task may
+# therefore run twice, and is written for it. This covers a killed pool process too; attempts are counted in the
+# ledger, so a batch that kills its workers does not go round for ever.
+task_acks_late = True
+task_reject_on_worker_lost = True
+# Unacknowledged messages are redelivered after this many seconds. Every batch hands back what it has not done long
+# before (see worker.settings), and no retry waits longer than half of it.
+visibility_timeout = 300
+broker_transport_options = {"visibility_timeout": visibility_timeout, "socket_keepalive": True}
+result_backend_transport_options = {"visibility_timeout": visibility_timeout}
+del visibility_timeout
+
+# One message a thread: a message is a batch of up to 100 events, and one that waits in a busy worker could be
+# worked on elsewhere.
+worker_prefetch_multiplier = 1
+
+task_routes = {name: {"queue": queue} for name, queue in _contract.QUEUES.items()}
+# What is sent without a queue goes where a worker looks.
+task_default_queue = _contract.INGEST_QUEUE
+
+# Start-up order does not matter, and a broker that goes away comes back.
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+# Threads cannot be cancelled; a task that finishes after the connection was lost runs again, which is harmless.
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+# Callers read results within seconds; an hour is for those who poll.
+result_expires = 3600
+# An error of one of our classes is raised as that class where `contract` is installed.
+task_store_errors_even_if_ignored = False
+
+# Flower and other monitors see the tasks with their states.
+worker_send_task_events = True
+
+# structlog writes the logs (worker.logs); Celery leaves the root logger and the standard streams alone.
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+
+enable_utc = True
+timezone = "UTC"

@@ -1,0 +1,177 @@
+"""The arguments of the tasks: decoded strictly, with errors that name the field.
+
+Nothing is coerced: `True`, `7.0` and `"7"` are no ids. Every decoder raises `InvalidMessage`.
+"""
+
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from contract.errors import InvalidMessage
+
+VERSION: Final = 1
+MAX_EVENTS: Final = 100
+MAX_LIMIT: Final = 1000
+MAX_KEY_BYTES: Final = 1023  # OSS: "Object naming conventions"
+
+Int64 = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+
+
+def _within_key_bytes(key: str) -> str:
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"an OSS object key has at most {MAX_KEY_BYTES} bytes of UTF-8")
+    return key
+
+
+def _from_base64(value: object) -> object:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("an image is base64 in a string")  # noqa: TRY004 - pydantic reports ValueError, not TypeError
+    try:
+        return binascii.a2b_base64(value, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"not base64: {error}") from None
+
+
+def _from_hex(value: object) -> object:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a vector is hexadecimal in a string")  # noqa: TRY004 - as above
+    try:
+        return binascii.unhexlify(value)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"not hexadecimal: {error}") from None
+
+
+ObjectKey = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_within_key_bytes)]
+ImageBytes = Annotated[bytes, BeforeValidator(_from_base64), Field(min_length=1)]
+VectorBytes = Annotated[bytes, BeforeValidator(_from_hex), Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Item(_Strict):
+    """A picture of a tenant, by its application's ids."""
+
+    meta_id: Int64
+    company_id: Int64
+
+
+class UploadEvent(_Strict):
+    """Object `object_key` is the picture of `meta_id` of `company_id`."""
+
+    object_key: ObjectKey
+    meta_id: Int64
+    company_id: Int64
+
+
+class Query(_Strict):
+    """What to look for: exactly one of an object, an image, a vector, or a picture that is already indexed."""
+
+    object_key: ObjectKey | None = None
+    image: ImageBytes | None = None
+    vector: VectorBytes | None = None
+    meta_id: Int64 | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"one of object_key, image, vector, meta_id is needed, not {', '.join(given) or 'none'}")
+        return self
+
+
+class SearchOptions(_Strict):
+    """Where to look, and how far.
+
+    Attributes:
+        company_id: the tenant. Required, unless `all_companies`.
+        all_companies: look through every tenant's pictures.
+        limit: how many matches at the most, 1 to 1,000.
+        max_distance: the largest Hamming distance, in bits, that still matches (inclusive); None: no bound.
+        fresh: see every write that was acknowledged before the search (Strong consistency, 0.3 s and more slower).
+    """
+
+    company_id: Int64 | None = None
+    all_companies: bool = False
+    limit: Annotated[int, Field(strict=True, ge=1, le=MAX_LIMIT)] = 10
+    max_distance: Annotated[int, Field(strict=True, ge=0)] | None = None
+    fresh: bool = False
+
+    @model_validator(mode="after")
+    def _scoped(self) -> Self:
+        if self.company_id is None and not self.all_companies:
+            raise ValueError("company_id is required; only all_companies=true searches across tenants")
+        return self
+
+
+class _Versioned(_Strict):
+    version: Literal[1] = VERSION
+
+
+class _Ingest(_Versioned):
+    # The events are decoded one by one, so that a bad one never fails its siblings.
+    events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class _Delete(_Versioned):
+    items: Annotated[list[Item], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class _Search(_Versioned, SearchOptions):
+    query: Query
+
+
+class _SearchMany(_Versioned, SearchOptions):
+    queries: Annotated[list[Query], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _decode(model: type[_Model], raw: object) -> _Model:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidMessage("; ".join(_explain(error))) from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    return [
+        ": ".join(filter(None, (".".join(map(str, detail["loc"])), detail["msg"].removeprefix("Value error, "))))
+        for detail in details
+    ]
+
+
+def decode_event(raw: object) -> UploadEvent:
+    """Decode one event of an ingest message."""
+    return _decode(UploadEvent, raw)
+
+
+def decode_ingest(arguments: Mapping[str, Any]) -> Sequence[object]:
+    """Decode the envelope of an ingest message: 1 to 100 events, each still to be decoded with `decode_event`."""
+    return _decode(_Ingest, arguments).events
+
+
+def decode_delete(arguments: Mapping[str, Any]) -> Sequence[Item]:
+    """Decode a delete message: 1 to 100 items."""
+    return _decode(_Delete, arguments).items
+
+
+def decode_search(arguments: Mapping[str, Any]) -> tuple[Query, SearchOptions]:
+    """Decode a search message."""
+    message = _decode(_Search, arguments)
+    return message.query, message
+
+
+def decode_search_many(arguments: Mapping[str, Any]) -> tuple[Sequence[Query], SearchOptions]:
+    """Decode a search of 1 to 100 queries."""
+    message = _decode(_SearchMany, arguments)
+    return message.queries, message

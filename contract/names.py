@@ -1,0 +1,22 @@
+"""The names of tasks and queues. Others build on them: they do not change."""
+
+from typing import Final
+
+INGEST: Final = "lookalike.ingest"
+DELETE: Final = "lookalike.delete"
+SEARCH: Final = "lookalike.search"
+SEARCH_MANY: Final = "lookalike.search_many"
+STATS: Final = "lookalike.stats"
+
+INGEST_QUEUE: Final = "ingest"
+SEARCH_QUEUE: Final = "search"
+
+# Searches have a queue of their own, so that a backlog of ingest never delays them. A delete shares the queue of the
+# uploads whose rows it removes.
+QUEUES: Final = {
+    INGEST: INGEST_QUEUE,
+    DELETE: INGEST_QUEUE,
+    SEARCH: SEARCH_QUEUE,
+    SEARCH_MANY: SEARCH_QUEUE,
+    STATS: SEARCH_QUEUE,
+}
