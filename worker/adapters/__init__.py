@@ -1,0 +1,1 @@
+"""One adapter for each vendor, which turns its errors into `Transient`, `Permanent` or `Misconfigured`."""

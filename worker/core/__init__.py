@@ -1,0 +1,1 @@
+"""Values and pure functions: hashing, outcomes, the schema. No I/O, no Celery, no vendor."""

@@ -1,0 +1,145 @@
+"""Pictures in Aliyun OSS, read with oss2. The only module that imports it.
+
+What oss2 leaves open is closed here: a body is read against a deadline and a cap, its length and its CRC-64 are
+checked, and every error is one of ours.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Self
+
+import oss2
+import requests
+import urllib3
+from oss2 import exceptions as oss
+from oss2.credentials import EnvironmentVariableCredentialsProvider
+from oss2.utils import Crc64
+
+from worker.core.errors import Misconfigured, NotReadable, ObjectMissing, TooLarge, Transient
+from worker.ports import Download
+from worker.settings import WorkerSettings
+
+_CHUNK: Final = 1024 * 1024
+
+# Codes of "OSS error responses" in Aliyun's API reference. An error of class 4xx that stands in neither list is this
+# request's own: it is permanent for the object.
+_MISCONFIGURED: Final = frozenset({
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "InvalidBucketName",
+    "InvalidSecurityToken",
+    "NoSuchBucket",
+    "RequestTimeTooSkewed",
+    "SecondLevelDomainForbidden",
+    "SecurityTokenExpired",
+    "SignatureDoesNotMatch",
+    "UserDisable",
+})  # fmt: skip
+_TRANSIENT: Final = frozenset({"RequestTimeout", "Throttling", "DownloadTrafficRateLimitExceeded"})
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_ERROR: Final = 500
+
+
+class OssObjectStore:
+    """One bucket, for one process: it must not be used on both sides of a fork."""
+
+    def __init__(self, bucket: oss2.Bucket, session: requests.Session, *, max_bytes: int) -> None:
+        self._bucket = bucket
+        self._session = session
+        self._max_bytes = max_bytes
+
+    @classmethod
+    def from_settings(cls, settings: WorkerSettings) -> Self:
+        """Open the bucket; nothing connects yet. Credentials are the SDK's own variables, read at every request."""
+        session = oss2.Session(pool_size=settings.oss_connections)
+        # A .netrc would override the signature, and a proxy is not for an internal endpoint.
+        session.session.trust_env = False
+        with _oss_errors(""):
+            bucket = oss2.Bucket(
+                oss2.ProviderAuthV4(EnvironmentVariableCredentialsProvider()),
+                settings.oss_endpoint,
+                settings.oss_bucket,
+                session=session,
+                connect_timeout=settings.oss_timeout,  # oss2 gives it to requests, where it is also the read time-out
+                region=settings.oss_region,
+                is_path_style=settings.oss_path_style,
+            )
+        return cls(bucket, session.session, max_bytes=settings.max_image_bytes)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def crc(self, key: str) -> int | None:
+        """The CRC-64 that OSS keeps for the object; None for an object older than that feature of OSS."""
+        with _oss_errors(key):
+            crc: int | None = self._bucket.head_object(key).server_crc
+        return crc
+
+    def get(self, key: str, deadline: float) -> Download:
+        """Read an object whole.
+
+        Raises:
+            TooLarge: more bytes than the cap.
+            ObjectMissing: there is no such object.
+            NotReadable: OSS refuses this object.
+            Transient: the connection or OSS failed, or the bytes are not those that OSS holds.
+            Misconfigured: no object can be read.
+        """
+        with _oss_errors(key):
+            result = self._bucket.get_object(key)
+            try:
+                body = self._read(result, deadline)
+            finally:
+                # After a whole body this gives the connection back to the pool, after half of one it closes it.
+                result.resp.response.close()
+        crc = Crc64()
+        crc.update(body)
+        if result.server_crc is not None and crc.crc != result.server_crc:
+            raise Transient(f"{key}: the body's CRC-64 is {crc.crc}, OSS holds {result.server_crc}")
+        return Download(body, crc.crc)
+
+    def _read(self, result: Any, deadline: float) -> bytes:
+        """Read the body as it is stored. A single `recv` at a time, so that a dripping server meets the deadline."""
+        length: int | None = result.content_length
+        if length is not None and length > self._max_bytes:
+            raise TooLarge(f"{length:,} bytes, {self._max_bytes:,} are admitted")
+        raw = result.resp.response.raw
+        body = bytearray()
+        while chunk := raw.read1(_CHUNK, decode_content=False):
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise TooLarge(f"over {self._max_bytes:,} bytes, which are admitted")
+            if time.monotonic() > deadline:
+                raise Transient(f"no whole object in time: {len(body):,} of {length or 0:,} bytes")
+        if length is not None and len(body) != length:
+            raise Transient(f"the body ended after {len(body):,} of {length:,} bytes")
+        return bytes(body)
+
+
+@contextmanager
+def _oss_errors(key: str) -> Iterator[None]:
+    """Turn what oss2, requests and urllib3 raise into our own errors."""
+    try:
+        yield
+    except oss.ServerError as error:
+        raise _server_error(key, error) from error
+    except oss.RequestError as error:
+        raise Transient(f"{key}: OSS cannot be reached: {error.exception}") from error
+    except oss.ClientError as error:
+        # oss2 refuses before it asks: no credentials, a bucket name or an endpoint that cannot be.
+        raise Misconfigured(f"oss2: {error.body}") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise Transient(f"{key}: OSS broke off: {type(error).__name__}: {error}") from error
+
+
+def _server_error(key: str, error: oss.ServerError) -> Exception:
+    said = f"{key}: OSS says {error.status} {error.code} {error.message} (request {error.request_id})"
+    if error.code in _MISCONFIGURED:
+        return Misconfigured(said)
+    if isinstance(error, oss.NoSuchKey):
+        return ObjectMissing(said)
+    if error.status >= _SERVER_ERROR or error.status == _TOO_MANY_REQUESTS or error.code in _TRANSIENT:
+        return Transient(said)
+    return NotReadable(said)

@@ -1,0 +1,50 @@
+"""What can go wrong outside, in the three classes that decide what happens next.
+
+Adapters turn their vendor's errors into these. Each takes one message.
+"""
+
+from typing import ClassVar
+
+from contract import LookalikeError, Reason
+
+
+class Transient(LookalikeError):
+    """It may work later: a time-out, a reset, a 5xx, a server that is starting."""
+
+
+class ObjectMissing(Transient):
+    """The object is not there. The upload may still be under way, so it is looked for again before it is given up."""
+
+
+class Misconfigured(LookalikeError):
+    """No event can succeed until somebody mends the configuration: a wrong secret, a missing bucket, another schema."""
+
+
+class Permanent(LookalikeError):
+    """This event can never succeed; others can."""
+
+    reason: ClassVar[Reason]
+
+
+class NotReadable(Permanent):
+    """OSS refuses this one object: it is archived, or its name is not allowed."""
+
+    reason = Reason.NOT_READABLE
+
+
+class NotAnImage(Permanent):
+    """The bytes are not a whole image of a format that is accepted."""
+
+    reason = Reason.NOT_AN_IMAGE
+
+
+class TooLarge(Permanent):
+    """The object has more bytes, or the image more pixels, than the limits admit."""
+
+    reason = Reason.TOO_LARGE
+
+
+class IdCollision(Permanent):
+    """Another picture has the same primary key, one chance in 2^63 for each pair of pictures. It is not overwritten."""
+
+    reason = Reason.ID_COLLISION

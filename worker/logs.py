@@ -1,0 +1,91 @@
+"""Logs: structlog for our own lines and for those of Celery and the SDKs, as JSON or for a person at a terminal.
+
+Event names are fixed, and data travels in keywords. Every line of a task carries its task id and company.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from worker.settings import WorkerSettings
+
+_MASK: Final = "***"
+_SECRET_VARIABLES: Final = ("OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
+_URL_VARIABLES: Final = ("LOOKALIKE_BROKER_URL", "LOOKALIKE_RESULT_BACKEND_URL", "LOOKALIKE_LEDGER_URL")
+
+
+def secrets(settings: WorkerSettings, environment: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Collect what must never be in a log line: keys, tokens, and the passwords within addresses."""
+    given = {environment.get(name, "") for name in _SECRET_VARIABLES} | {settings.milvus_token}
+    given.add(settings.milvus_token.partition(":")[2])
+    for url in (settings.broker_url, settings.result_backend_url, settings.ledger_url, settings.milvus_uri):
+        given.add(urlsplit(url).password or "")
+    return frozenset(filter(None, given))
+
+
+def masked(render: Callable[..., str | bytes], hidden: Iterable[str]) -> Processor:
+    """Wrap a renderer, so that no secret leaves it, not even within an SDK's error or a traceback."""
+    longest_first = sorted(hidden, key=len, reverse=True)
+
+    def renderer(logger: WrappedLogger, name: str, event: EventDict) -> str:
+        line = render(logger, name, event)
+        text = line.decode() if isinstance(line, bytes) else line
+        for secret in longest_first:
+            text = text.replace(secret, _MASK)
+        return text
+
+    return renderer
+
+
+def configure(settings: WorkerSettings) -> None:
+    """Send every log line of the process to standard error, in one form."""
+    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    render: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if console else [structlog.processors.dict_tracebacks]),
+                masked(render, secrets(settings)),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    # These narrate every request; what matters of them comes back as an error, which we log.
+    for chatty in ("oss2", "urllib3", "pymilvus", "PIL"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def companies(message: Mapping[str, Any]) -> Any:
+    """The company or companies that a message names, for its task's log lines; None where it names none."""
+    if "company_id" in message:
+        return message["company_id"]
+    parts = message.get("events", message.get("items"))
+    if not isinstance(parts, list):
+        return None
+    named = {part["company_id"] for part in parts if isinstance(part, dict) and isinstance(part.get("company_id"), int)}
+    return next(iter(named)) if len(named) == 1 else sorted(named) or None

@@ -1,0 +1,143 @@
+"""The worker's parts, put together: one set for each process."""
+
+import os
+import threading
+import time
+from functools import cached_property
+from typing import Any
+
+from celery import Celery
+
+from contract import DeleteResult, IngestResult, SearchManyResult, SearchResult, decode_delete, decode_search
+from contract import decode_search_many as decode_many
+from producer.ledger import Ledger
+from producer.publisher import Publisher
+from worker.adapters.milvus import MilvusIndex
+from worker.adapters.oss import OssObjectStore
+from worker.core import hashing
+from worker.core.outcomes import RetryPolicy
+from worker.services.batches import Batches
+from worker.services.ingest import Budget, Ingest
+from worker.services.removal import Removal
+from worker.services.search import Search
+from worker.services.writer import GroupWriter
+from worker.settings import WorkerSettings
+
+
+class Runtime:
+    """Builds each part when it is first used, which is after the fork in a pool of processes.
+
+    Neither oss2's connections nor gRPC's survive a fork, so a runtime belongs to the process that made it.
+    """
+
+    def __init__(self, app: Celery, settings: WorkerSettings) -> None:
+        self._app = app
+        self.settings = settings
+        hashing.limit_pixels(settings.max_image_pixels)
+
+    def close(self) -> None:
+        """Close every connection that was opened."""
+        for name in ("objects", "index", "ledger"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+    @cached_property
+    def policy(self) -> RetryPolicy:
+        """When to try again."""
+        return RetryPolicy(attempts=self.settings.retry_attempts, cap=self.settings.retry_cap_seconds)
+
+    @cached_property
+    def objects(self) -> OssObjectStore:
+        """The bucket."""
+        return OssObjectStore.from_settings(self.settings)
+
+    @cached_property
+    def index(self) -> MilvusIndex:
+        """The collection."""
+        return MilvusIndex(self.settings, profile=self.settings.hash, bits=hashing.BITS)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return Ledger.from_url(self.settings.ledger_url, dead_letters_max=self.settings.dead_letters_max)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Ingest, from delivery to settlement."""
+        settings = self.settings
+        ingest = Ingest(
+            self.objects,
+            self.index,
+            GroupWriter(self.index, max_rows=settings.write_rows),
+            hashing.create_vector,
+            policy=self.policy,
+            budget=Budget(settings.batch_seconds, settings.object_seconds, settings.write_seconds),
+            decoders=settings.decoders or os.cpu_count() or 1,
+        )
+        return Batches(
+            self.ledger,
+            Publisher(self._app, self.ledger),
+            ingest,
+            attempts=settings.retry_attempts,
+            wait_when_full=settings.retry_cap_seconds,
+            now=time.time,
+        )
+
+    @cached_property
+    def searches(self) -> Search:
+        """Search."""
+        settings = self.settings
+        return Search(
+            self.objects,
+            self.index,
+            hashing.create_vector,
+            bits=hashing.BITS,
+            max_image_bytes=settings.max_image_bytes,
+            object_seconds=settings.object_seconds,
+            retry_seconds=settings.search_seconds,
+        )
+
+    def ingest(self, batch_id: str, message: dict[str, Any]) -> IngestResult:
+        """Answer `lookalike.ingest`."""
+        return self.batches(batch_id, message)
+
+    def delete(self, message: dict[str, Any]) -> DeleteResult:
+        """Answer `lookalike.delete`."""
+        return {"deleted": Removal(self.index)(decode_delete(message))}
+
+    def search(self, message: dict[str, Any]) -> SearchResult:
+        """Answer `lookalike.search`."""
+        query, options = decode_search(message)
+        return {"hash": self.settings.hash, "matches": self.searches([query], options)[0]}
+
+    def search_many(self, message: dict[str, Any]) -> SearchManyResult:
+        """Answer `lookalike.search_many`."""
+        queries, options = decode_many(message)
+        return {"hash": self.settings.hash, "results": self.searches(queries, options)}
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Answer `lookalike.stats`."""
+        return {"collections": dict(self.index.counts())}
+
+
+class Runtimes:
+    """Gives each process its own runtime, made from the environment when it is first asked for."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._made: tuple[int, Runtime] | None = None
+
+    def current(self) -> Runtime:
+        """The runtime of this process."""
+        with self._lock:
+            if self._made is None or self._made[0] != os.getpid():
+                self._made = os.getpid(), Runtime(self._app, WorkerSettings.from_env())
+            return self._made[1]
+
+    def close(self) -> None:
+        """Close this process' runtime, if it has one."""
+        with self._lock:
+            if self._made is not None and self._made[0] == os.getpid():
+                self._made[1].close()
+                self._made = None

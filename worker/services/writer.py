@@ -1,0 +1,87 @@
+"""Group commit: one upsert at a time, for the rows of all threads of the process."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from worker.core.errors import Transient
+from worker.ports import Row, VectorIndex
+
+
+@dataclass(eq=False, slots=True)
+class _Write:
+    rows: Sequence[Row]
+    done: bool = field(default=False, init=False)
+    error: Exception | None = field(default=None, init=False)
+
+
+class GroupWriter:
+    """Writes the rows that gathered while the upsert before was under way, as one.
+
+    A thread that wants to write queues its rows and waits for its turn. Whoever's turn comes first writes for all that
+    are queued by then, so a busy process makes few large upserts and an idle one never waits. It is the group commit of
+    databases (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984), and needs no thread
+    of its own.
+    """
+
+    def __init__(self, index: VectorIndex, *, max_rows: int) -> None:
+        self._index = index
+        self._max_rows = max_rows
+        self._queue: deque[_Write] = deque()
+        self._turn = threading.Lock()
+
+    def write(self, rows: Sequence[Row], deadline: float) -> None:
+        """Write rows, and return when Milvus has acknowledged them.
+
+        Raises:
+            Transient: not by the deadline (they may still be written), or Milvus failed.
+            Misconfigured: Milvus refuses.
+        """
+        write = _Write(rows)
+        self._queue.append(write)
+        if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            # Another thread may be writing it at this moment; if none is, none will: nobody waits for it.
+            if write in self._queue:
+                self._queue.remove(write)
+            raise Transient("the rows were not acknowledged in time")
+        try:
+            if not write.done:
+                self._flush()
+        finally:
+            self._turn.release()
+        if write.error is not None:
+            raise type(write.error)(str(write.error)) from write.error
+
+    def _flush(self) -> None:
+        """Write all that is queued, in groups of a bounded size."""
+        while self._queue:
+            group, rows = self._take()
+            error: Exception | None = None
+            try:
+                self._index.upsert(rows)
+            except Exception as raised:  # noqa: BLE001 - it is raised again, in each thread that waits for these rows
+                error = raised
+            for write in group:
+                write.error = error
+                write.done = True
+
+    def _take(self) -> tuple[list[_Write], list[Row]]:
+        """Take writes off the queue. Of rows with the same id the last wins, as if they were written one by one."""
+        group: list[_Write] = []
+        rows: dict[int, Row] = {}
+        while self._queue and (not group or len(rows) + len(self._queue[0].rows) <= self._max_rows):
+            write = self._queue.popleft()
+            if any(_collides(row, rows.get(row.id)) for row in write.rows):
+                # Two pictures with one key, neither stored yet. The second looks again, and finds the first.
+                write.error = Transient("another picture with the same primary key is just being written")
+                write.done = True
+                continue
+            group.append(write)
+            rows |= {row.id: row for row in write.rows}
+        return group, list(rows.values())
+
+
+def _collides(row: Row, other: Row | None) -> bool:
+    return other is not None and (row.company_id, row.meta_id) != (other.company_id, other.meta_id)

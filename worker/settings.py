@@ -1,0 +1,94 @@
+"""The worker's settings, from the environment: `LOOKALIKE_MILVUS_URI`, `LOOKALIKE_OSS_BUCKET` and the rest."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from producer.app import visibility_timeout
+from producer.settings import ClientSettings
+from worker.core.hashing import MAX_PIXELS
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]  # what Milvus takes as a name
+
+
+class WorkerSettings(ClientSettings):
+    """Everything that a worker can be told.
+
+    Attributes:
+        milvus_uri: address of Milvus.
+        milvus_token: `user:password`, or an API key.
+        collection: the first part of the collections' names.
+        hash: the hash profile.
+        index_type: the index of a collection that is made. BIN_FLAT compares with every row, and is exact.
+        index_nlist: clusters of a BIN_IVF_FLAT index.
+        search_nprobe: clusters of a BIN_IVF_FLAT index that a search looks into.
+        partitions: tenant partitions of a collection that is made; an existing one keeps its own.
+        milvus_timeout: seconds for one call of Milvus.
+        oss_endpoint: address of OSS, such as `https://oss-cn-hangzhou-internal.aliyuncs.com`.
+        oss_bucket: the bucket.
+        oss_region: the region that V4 signatures name, such as `cn-hangzhou`.
+        oss_path_style: put the bucket into the path. An address of IP numbers or `localhost` does so anyway.
+        oss_connections: connections kept open; at least the threads of the pool.
+        oss_timeout: seconds to connect, and between two reads.
+        object_seconds: seconds for the whole of one object.
+        max_image_bytes: larger objects are dead letters.
+        max_image_pixels: pictures of more pixels are dead letters.
+        decoders: pictures decoded at once in a process; the number of cores unless given.
+        batch_seconds: a batch hands back what it has not begun after so many seconds.
+        write_seconds: seconds to wait for the rows of a batch to be durable.
+        write_rows: rows in one upsert at the most.
+        retry_attempts: tries at a transient failure before an event is a dead letter.
+        retry_cap_seconds: the longest wait between two tries.
+        search_seconds: seconds in which a search tries transient failures again.
+        dead_letters_max: cap of the stream of dead letters. When it is full, events stay in the ledger.
+        log_format: `json` for services, `console` for people; `auto` looks whether there is a terminal.
+        log_level: the least severe level that is logged.
+    """
+
+    milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://")]
+    milvus_token: Annotated[str, Field(repr=False)] = ""
+    collection: Name = "images"
+    hash: Literal["ahash"] = "ahash"
+    index_type: Literal["BIN_FLAT", "BIN_IVF_FLAT"] = "BIN_FLAT"
+    index_nlist: Annotated[int, Field(ge=1, le=65536)] = 128
+    search_nprobe: Annotated[int, Field(ge=1, le=65536)] = 32
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 16
+    milvus_timeout: Seconds = 30.0
+
+    oss_endpoint: Annotated[str, Field(min_length=1)]
+    oss_bucket: Annotated[str, Field(min_length=1)]
+    oss_region: Annotated[str, Field(min_length=1)]
+    oss_path_style: bool = False
+    oss_connections: Count = 32
+    oss_timeout: Seconds = 10.0
+    object_seconds: Seconds = 60.0
+
+    max_image_bytes: Count = 50 * 1024 * 1024
+    max_image_pixels: Count = MAX_PIXELS
+    decoders: Count | None = None
+
+    batch_seconds: Seconds = 90.0
+    write_seconds: Seconds = 60.0
+    write_rows: Annotated[int, Field(ge=1, le=16384)] = 4096
+    retry_attempts: Count = 12
+    retry_cap_seconds: Seconds = 120.0
+    search_seconds: Seconds = 10.0
+    dead_letters_max: Count = 1_000_000
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _within_visibility(self) -> Self:
+        limit = visibility_timeout()
+        longest = self.batch_seconds + self.object_seconds + self.write_seconds
+        if longest >= limit:
+            raise ValueError(
+                f"LOOKALIKE_BATCH_SECONDS + LOOKALIKE_OBJECT_SECONDS + LOOKALIKE_WRITE_SECONDS is {longest:g}, and "
+                f"must stay below the visibility timeout of {limit:g}, or batches are delivered twice"
+            )
+        if self.retry_cap_seconds >= limit / 2:
+            raise ValueError(f"LOOKALIKE_RETRY_CAP_SECONDS must stay below half the visibility timeout of {limit:g}")
+        return self

@@ -1,0 +1,74 @@
+"""The tasks: each calls the runtime, and says what Celery is to do when that fails."""
+
+import time
+from typing import Any, Final
+
+from celery import Celery, Task
+from celery.exceptions import Reject
+
+from contract import (
+    DELETE,
+    INGEST,
+    SEARCH,
+    SEARCH_MANY,
+    STATS,
+    DeleteResult,
+    IngestResult,
+    InvalidMessage,
+    SearchManyResult,
+    SearchResult,
+    ServiceUnavailable,
+)
+from worker.core.errors import Misconfigured, Transient
+from worker.runtime import Runtimes
+
+_REDELIVER_SECONDS: Final = 1.0
+
+
+def register(app: Celery, runtimes: Runtimes) -> None:
+    """Declare the tasks on an application."""
+
+    @app.task(name=INGEST, bind=True)
+    def ingest(self: "Task[Any, Any]", *args: Any, **message: Any) -> IngestResult:
+        """Index the pictures of 1 to 100 events."""
+        try:
+            return runtimes.current().ingest(str(self.request.id), _keywords(args, message))
+        except ServiceUnavailable as error:
+            # Without the ledger nothing can be promised: the message goes back to the queue as it is.
+            time.sleep(_REDELIVER_SECONDS)
+            raise Reject(str(error), requeue=True) from error
+
+    @app.task(name=DELETE, bind=True, max_retries=None)
+    def delete(self: "Task[Any, Any]", *args: Any, **message: Any) -> DeleteResult:
+        """Remove 1 to 100 pictures from the index."""
+        runtime = runtimes.current()
+        try:
+            return runtime.delete(_keywords(args, message))
+        except (Transient, Misconfigured) as error:
+            countdown = runtime.policy.delay(self.request.retries + 1)
+            raise self.retry(exc=ServiceUnavailable(str(error)), countdown=countdown) from error
+
+    # A search is not worth doing twice: its caller waits, and asks again. So it is acknowledged at once.
+    @app.task(name=SEARCH, acks_late=False)
+    def search(*args: Any, **message: Any) -> SearchResult:
+        """Find the pictures that look like one."""
+        return runtimes.current().search(_keywords(args, message))
+
+    @app.task(name=SEARCH_MANY, acks_late=False)
+    def search_many(*args: Any, **message: Any) -> SearchManyResult:
+        """Find the pictures that look like each of 1 to 100."""
+        return runtimes.current().search_many(_keywords(args, message))
+
+    @app.task(name=STATS, acks_late=False)
+    def stats() -> dict[str, dict[str, int]]:
+        """Count the rows of the collections."""
+        try:
+            return runtimes.current().stats()
+        except (Transient, Misconfigured) as error:
+            raise ServiceUnavailable(str(error)) from error
+
+
+def _keywords(args: tuple[Any, ...], message: dict[str, Any]) -> dict[str, Any]:
+    if args:
+        raise InvalidMessage(f"arguments are given by name, and {len(args)} came without")
+    return message
