@@ -7,6 +7,7 @@ import crcmod.crcmod
 import structlog
 from celery import Task, signals
 
+from contract import LookalikeError
 from producer.app import make_app
 from producer.settings import ClientSettings, SettingsError
 from worker import logs, tasks
@@ -15,7 +16,10 @@ from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
-app = make_app("lookalike", ClientSettings.from_env())
+try:
+    app = make_app("lookalike", ClientSettings.from_env())
+except SettingsError as error:
+    sys.exit(f"lookalike: {error}")
 runtimes = Runtimes(app)
 tasks.register(app, runtimes)
 
@@ -40,6 +44,13 @@ def _warn_of_slow_crc(**_: Any) -> None:
 def _bind(task_id: str, task: "Task[Any, Any]", kwargs: dict[str, Any], **_: Any) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name, company_id=logs.companies(kwargs))
+
+
+@signals.task_failure.connect
+def _log_failure(exception: BaseException, **_: Any) -> None:
+    """What a caller is told stands in the log too; what it is not told of, Celery logs with its traceback."""
+    if isinstance(exception, LookalikeError):
+        log.warning("task_refused", error_type=type(exception).__name__, error=str(exception))
 
 
 @signals.task_postrun.connect

@@ -75,8 +75,9 @@ def configure(settings: WorkerSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    # These narrate every request; what matters of them comes back as an error, which we log.
-    for chatty in ("oss2", "urllib3", "pymilvus", "PIL"):
+    # The SDKs narrate every request; what matters of it comes back as an error. Celery says of every task what we say
+    # in lines of our own.
+    for chatty in ("oss2", "urllib3", "pymilvus", "PIL", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

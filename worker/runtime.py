@@ -3,13 +3,25 @@
 import os
 import threading
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import structlog
 from celery import Celery
 
-from contract import DeleteResult, IngestResult, SearchManyResult, SearchResult, decode_delete, decode_search
-from contract import decode_search_many as decode_many
+from contract import (
+    DeleteResult,
+    IngestResult,
+    Match,
+    Query,
+    SearchManyResult,
+    SearchOptions,
+    SearchResult,
+    decode_delete,
+    decode_search,
+    decode_search_many,
+)
 from producer.ledger import Ledger
 from producer.publisher import Publisher
 from worker.adapters.milvus import MilvusIndex
@@ -22,6 +34,8 @@ from worker.services.removal import Removal
 from worker.services.search import Search
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 
 class Runtime:
@@ -103,17 +117,27 @@ class Runtime:
 
     def delete(self, message: dict[str, Any]) -> DeleteResult:
         """Answer `lookalike.delete`."""
-        return {"deleted": Removal(self.index)(decode_delete(message))}
+        items = decode_delete(message)
+        deleted = Removal(self.index)(items)
+        log.info("rows_deleted", items=len(items), deleted=deleted)
+        return {"deleted": deleted}
 
     def search(self, message: dict[str, Any]) -> SearchResult:
         """Answer `lookalike.search`."""
         query, options = decode_search(message)
-        return {"hash": self.settings.hash, "matches": self.searches([query], options)[0]}
+        return {"hash": self.settings.hash, "matches": self._answer([query], options)[0]}
 
     def search_many(self, message: dict[str, Any]) -> SearchManyResult:
         """Answer `lookalike.search_many`."""
-        queries, options = decode_many(message)
-        return {"hash": self.settings.hash, "results": self.searches(queries, options)}
+        queries, options = decode_search_many(message)
+        return {"hash": self.settings.hash, "results": self._answer(queries, options)}
+
+    def _answer(self, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
+        begun = time.monotonic()
+        results = self.searches(queries, options)
+        milliseconds = round((time.monotonic() - begun) * 1000, 1)
+        log.info("search_answered", queries=len(queries), matches=sum(map(len, results)), milliseconds=milliseconds)
+        return results
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Answer `lookalike.stats`."""

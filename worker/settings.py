@@ -47,7 +47,7 @@ class WorkerSettings(ClientSettings):
         log_level: the least severe level that is logged.
     """
 
-    milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://")]
+    milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://", repr=False)]
     milvus_token: Annotated[str, Field(repr=False)] = ""
     collection: Name = "images"
     hash: Literal["ahash"] = "ahash"

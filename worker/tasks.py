@@ -15,6 +15,8 @@ from contract import (
     DeleteResult,
     IngestResult,
     InvalidMessage,
+    QueryNotFound,
+    QueryRejected,
     SearchManyResult,
     SearchResult,
     ServiceUnavailable,
@@ -24,11 +26,14 @@ from worker.runtime import Runtimes
 
 _REDELIVER_SECONDS: Final = 1.0
 
+# What a caller is told is no fault of ours: Celery keeps no traceback of it in the logs.
+_TOLD: Final = (InvalidMessage, QueryNotFound, QueryRejected, ServiceUnavailable)
+
 
 def register(app: Celery, runtimes: Runtimes) -> None:
     """Declare the tasks on an application."""
 
-    @app.task(name=INGEST, bind=True)
+    @app.task(name=INGEST, bind=True, throws=_TOLD)
     def ingest(self: "Task[Any, Any]", *args: Any, **message: Any) -> IngestResult:
         """Index the pictures of 1 to 100 events."""
         try:
@@ -38,7 +43,7 @@ def register(app: Celery, runtimes: Runtimes) -> None:
             time.sleep(_REDELIVER_SECONDS)
             raise Reject(str(error), requeue=True) from error
 
-    @app.task(name=DELETE, bind=True, max_retries=None)
+    @app.task(name=DELETE, bind=True, max_retries=None, throws=_TOLD)
     def delete(self: "Task[Any, Any]", *args: Any, **message: Any) -> DeleteResult:
         """Remove 1 to 100 pictures from the index."""
         runtime = runtimes.current()
@@ -49,17 +54,17 @@ def register(app: Celery, runtimes: Runtimes) -> None:
             raise self.retry(exc=ServiceUnavailable(str(error)), countdown=countdown) from error
 
     # A search is not worth doing twice: its caller waits, and asks again. So it is acknowledged at once.
-    @app.task(name=SEARCH, acks_late=False)
+    @app.task(name=SEARCH, acks_late=False, throws=_TOLD)
     def search(*args: Any, **message: Any) -> SearchResult:
         """Find the pictures that look like one."""
         return runtimes.current().search(_keywords(args, message))
 
-    @app.task(name=SEARCH_MANY, acks_late=False)
+    @app.task(name=SEARCH_MANY, acks_late=False, throws=_TOLD)
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
 
-    @app.task(name=STATS, acks_late=False)
+    @app.task(name=STATS, acks_late=False, throws=_TOLD)
     def stats() -> dict[str, dict[str, int]]:
         """Count the rows of the collections."""
         try:

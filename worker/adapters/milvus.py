@@ -114,9 +114,12 @@ class MilvusIndex:
         with self._ready() as (client, _):
             names = [name for name in client.list_collections() if name.startswith(f"{self._settings.collection}_")]
             return {
-                name: client.query(name, output_fields=["count(*)"], timeout=self._settings.milvus_timeout)[0][
-                    "count(*)"
-                ]
+                name: client.query(
+                    name,
+                    output_fields=["count(*)"],
+                    consistency_level=_consistency(fresh=True),
+                    timeout=self._settings.milvus_timeout,
+                )[0]["count(*)"]
                 for name in sorted(names)
             }
 

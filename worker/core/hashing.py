@@ -19,11 +19,14 @@ PROFILE: Final = "ahash"
 BITS: Final = 64
 
 # The formats that OSS itself processes as pictures, less HEIC, which Pillow does not read. A short list is a guard:
-# Pillow would run Ghostscript on EPS.
-FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+# Pillow would run Ghostscript on EPS. The JPEG of a camera that holds several pictures (MPO) counts as JPEG.
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 # Pillow's own threshold for a decompression bomb: a quarter of a gigabyte at three bytes a pixel.
 MAX_PIXELS: Final = 89_478_485
+
+# Without this, Pillow does not know all of them before the first file that it cannot open.
+Image.init()
 
 # Pillow only warns of a bomb below twice its threshold. Here it is an error.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
