@@ -7,7 +7,7 @@ A batch is known by the id of the Celery task that carries it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -82,7 +82,7 @@ class Ledger:
     """
 
     def __init__(self, connection: redis.Redis, *, dead_letters_max: int = _DEAD_LETTERS_MAX) -> None:
-        self._redis = connection
+        self.connection: Final = connection
         self._dead_letters_max = dead_letters_max
         self._record = connection.register_script(scripts.RECORD)
         self._begin = connection.register_script(scripts.BEGIN)
@@ -97,7 +97,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        self.connection.close()
 
     def record(self, batch: Batch, now: float) -> None:
         """Write a batch down as accepted, before it is published. Again for the same batch changes nothing."""
@@ -121,7 +121,7 @@ class Ledger:
     def settle(
         self,
         batch_id: str,
-        result: dict[str, int],
+        result: Mapping[str, Any],
         *,
         dead: Sequence[DeadLetter] = (),
         successors: Sequence[Batch] = (),
@@ -159,7 +159,7 @@ class Ledger:
     def summary(self, now: float) -> Summary:
         """Count what is open and what is dead."""
         with _redis_errors():
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline = self.connection.pipeline(transaction=False)
             pipeline.get(_OUTSTANDING)
             pipeline.zrange(_OPEN, 0, 0, withscores=True)
             pipeline.xlen(_DEAD)
@@ -171,7 +171,7 @@ class Ledger:
         start = "-"
         while True:
             with _redis_errors():
-                page = cast("list[tuple[str, dict[str, str]]]", self._redis.xrange(_DEAD, min=start, count=_PAGE))
+                page = cast("list[tuple[str, dict[str, str]]]", self.connection.xrange(_DEAD, min=start, count=_PAGE))
             for _, fields in page:
                 letter = json.loads(fields["letter"])
                 yield DeadLetter(**letter | {"reason": Reason(letter["reason"])})

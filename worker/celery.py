@@ -1,6 +1,7 @@
 """The Celery application that `celery -A worker` finds."""
 
 import sys
+from functools import partial
 from typing import Any
 
 import crcmod.crcmod
@@ -9,6 +10,7 @@ from celery import Task, signals
 
 from contract import LookalikeError
 from producer.app import make_app
+from producer.publisher import Publisher
 from producer.settings import ClientSettings, SettingsError
 from worker import logs, tasks
 from worker.runtime import Runtimes
@@ -20,7 +22,7 @@ try:
     app = make_app("lookalike", ClientSettings.from_env())
 except SettingsError as error:
     sys.exit(f"lookalike: {error}")
-runtimes = Runtimes(app)
+runtimes = Runtimes(partial(Publisher, app))
 tasks.register(app, runtimes)
 
 

@@ -1,6 +1,6 @@
 """What the worker needs of the world outside: one protocol for each thing, one adapter for each vendor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,6 +85,19 @@ class VectorIndex(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows of each of our collections."""
+
+
+class Recent(Protocol):
+    """Rows written a moment ago, which a read of the index may not show yet. Its methods raise `Transient`."""
+
+    def get(self, ids: Iterable[int]) -> Mapping[int, Row]:
+        """Read what is remembered; ids that are not are left out."""
+
+    def put(self, rows: Sequence[Row]) -> None:
+        """Remember rows that are durable."""
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Forget rows that are being deleted."""
 
 
 class RowWriter(Protocol):

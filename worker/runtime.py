@@ -3,12 +3,11 @@
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import structlog
-from celery import Celery
 
 from contract import (
     DeleteResult,
@@ -23,12 +22,12 @@ from contract import (
     decode_search_many,
 )
 from producer.ledger import Ledger
-from producer.publisher import Publisher
 from worker.adapters.milvus import MilvusIndex
 from worker.adapters.oss import OssObjectStore
+from worker.adapters.recent import RecentRows
 from worker.core import hashing
 from worker.core.outcomes import RetryPolicy
-from worker.services.batches import Batches
+from worker.services.batches import Batches, Publisher
 from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.search import Search
@@ -44,9 +43,9 @@ class Runtime:
     Neither oss2's connections nor gRPC's survive a fork, so a runtime belongs to the process that made it.
     """
 
-    def __init__(self, app: Celery, settings: WorkerSettings) -> None:
-        self._app = app
+    def __init__(self, settings: WorkerSettings, make_publisher: Callable[[Ledger], Publisher]) -> None:
         self.settings = settings
+        self._make_publisher = make_publisher
         hashing.limit_pixels(settings.max_image_pixels)
 
     def close(self) -> None:
@@ -71,6 +70,11 @@ class Runtime:
         return MilvusIndex(self.settings, profile=self.settings.hash, bits=hashing.BITS)
 
     @cached_property
+    def recent(self) -> RecentRows:
+        """The rows written in the last minute."""
+        return RecentRows(self.ledger.connection, collection=self.index.collection)
+
+    @cached_property
     def ledger(self) -> Ledger:
         """The ledger."""
         return Ledger.from_url(self.settings.ledger_url, dead_letters_max=self.settings.dead_letters_max)
@@ -82,6 +86,7 @@ class Runtime:
         ingest = Ingest(
             self.objects,
             self.index,
+            self.recent,
             GroupWriter(self.index, max_rows=settings.write_rows),
             hashing.create_vector,
             policy=self.policy,
@@ -90,7 +95,7 @@ class Runtime:
         )
         return Batches(
             self.ledger,
-            Publisher(self._app, self.ledger),
+            self._make_publisher(self.ledger),
             ingest,
             attempts=settings.retry_attempts,
             wait_when_full=settings.retry_cap_seconds,
@@ -118,7 +123,7 @@ class Runtime:
     def delete(self, message: dict[str, Any]) -> DeleteResult:
         """Answer `lookalike.delete`."""
         items = decode_delete(message)
-        deleted = Removal(self.index)(items)
+        deleted = Removal(self.index, self.recent)(items)
         log.info("rows_deleted", items=len(items), deleted=deleted)
         return {"deleted": deleted}
 
@@ -147,8 +152,8 @@ class Runtime:
 class Runtimes:
     """Gives each process its own runtime, made from the environment when it is first asked for."""
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    def __init__(self, make_publisher: Callable[[Ledger], Publisher]) -> None:
+        self._make_publisher = make_publisher
         self._lock = threading.Lock()
         self._made: tuple[int, Runtime] | None = None
 
@@ -156,7 +161,7 @@ class Runtimes:
         """The runtime of this process."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
-                self._made = os.getpid(), Runtime(self._app, WorkerSettings.from_env())
+                self._made = os.getpid(), Runtime(WorkerSettings.from_env(), self._make_publisher)
             return self._made[1]
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 import imagehash
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from worker.core.errors import NotAnImage, TooLarge
 
@@ -59,6 +59,8 @@ def create_vector(file: BinaryIO | bytes) -> bytes:
             bits = imagehash.average_hash(image).hash
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(str(error)) from error
+    except UnidentifiedImageError as error:
+        raise NotAnImage(f"no image of an accepted format ({', '.join(FORMATS)})") from error
     except MemoryError:
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ import structlog
 from contract import InvalidMessage, LookalikeError, Reason, UploadEvent, decode_event, row_id
 from worker.core.errors import IdCollision
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
-from worker.ports import ObjectStore, Row, RowWriter, VectorIndex
+from worker.ports import ObjectStore, Recent, Row, RowWriter, VectorIndex
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ class Ingest:
         self,
         objects: ObjectStore,
         index: VectorIndex,
+        recent: Recent,
         writer: RowWriter,
         create_vector: Callable[[bytes], bytes],
         *,
@@ -47,6 +48,7 @@ class Ingest:
     ) -> None:
         self._objects = objects
         self._index = index
+        self._recent = recent
         self._writer = writer
         self._create_vector = create_vector
         self._policy = policy
@@ -91,6 +93,7 @@ class Ingest:
         if rows:
             try:
                 self._writer.write(list(rows.values()), time.monotonic() + self._budget.write)
+                self._recent.put(list(rows.values()))
             except LookalikeError as error:
                 outcomes |= {n: self._policy.decide(todo[n], error, attempt) for n in rows}
         return _in_order(outcomes)
@@ -102,8 +105,10 @@ class Ingest:
         moment ago; the fresh read (0.3 s) makes sure, or the event would be taken for unchanged and have no row.
         """
         keys = {row_id(event.company_id, event.meta_id): event.company_id for event in events}
-        found = self._index.lookup(keys)
-        return self._index.lookup({id_: keys[id_] for id_ in found}, fresh=True) if found else found
+        recent = self._recent.get(keys)
+        found = self._index.lookup({id_: company for id_, company in keys.items() if id_ not in recent})
+        sure = self._index.lookup({id_: keys[id_] for id_ in found}, fresh=True) if found else found
+        return {**sure, **recent}
 
     def _row(self, event: UploadEvent, stored: Row | None) -> Row | None:
         """Make the event's row; None where the stored one is already that."""

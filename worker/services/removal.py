@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from contract import Item, row_id
-from worker.ports import VectorIndex
+from worker.ports import Recent, VectorIndex
 
 
 class Removal:
     """Deletes rows by their application's ids."""
 
-    def __init__(self, index: VectorIndex) -> None:
+    def __init__(self, index: VectorIndex, recent: Recent) -> None:
         self._index = index
+        self._recent = recent
 
     def __call__(self, items: Sequence[Item]) -> int:
         """Delete the rows of these pictures.
@@ -32,5 +33,6 @@ class Removal:
             if (row.company_id, row.meta_id) == (wanted[id_].company_id, wanted[id_].meta_id)
         }
         if ours:
+            self._recent.forget(ours)
             self._index.delete(ours)
         return len(ours)

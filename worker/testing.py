@@ -1,0 +1,118 @@
+"""In-memory doubles of the ports, for the tests of whoever builds on the services.
+
+They pass the same conformance tests as the adapters (`tests/contract/worker`).
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from worker.core.errors import LookalikeError, ObjectMissing
+from worker.ports import Download, Hit, Row
+
+
+@dataclass
+class MemoryObjects:
+    """An object store. `failing` holds the error that reading a key raises; `read` the keys that were read whole."""
+
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    failing: dict[str, Exception] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+
+    def crc(self, key: str) -> int | None:
+        """A checksum of the object. Any will do that changes with the content."""
+        return zlib.crc32(self._body(key))
+
+    def get(self, key: str, deadline: float) -> Download:  # noqa: ARG002 - memory is never late
+        """Read an object."""
+        self.read.append(key)
+        return Download(self._body(key), zlib.crc32(self._body(key)))
+
+    def _body(self, key: str) -> bytes:
+        if key in self.failing:
+            raise self.failing[key]
+        if key not in self.bodies:
+            raise ObjectMissing(f"{key}: no such object")
+        return self.bodies[key]
+
+
+@dataclass
+class MemoryIndex:
+    """A vector index. `error` is raised by every call while it is set; `upserts` holds the size of each upsert."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    error: LookalikeError | None = None
+    upserts: list[int] = field(default_factory=list)
+
+    def lookup(self, keys: Mapping[int, int], *, fresh: bool = False) -> Mapping[int, Row]:  # noqa: ARG002 - always
+        """Read rows by primary key."""
+        self._fail()
+        return {id_: self.rows[id_] for id_ in keys if id_ in self.rows}
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        """Write rows."""
+        self._fail()
+        self.upserts.append(len(rows))
+        self.rows |= {row.id: row for row in rows}
+
+    def delete(self, keys: Mapping[int, int]) -> None:
+        """Delete rows."""
+        self._fail()
+        for id_ in keys:
+            self.rows.pop(id_, None)
+
+    def search(
+        self,
+        vectors: Sequence[bytes],
+        *,
+        company_id: int | None,
+        limit: int,
+        max_distance: int | None,
+        fresh: bool,  # noqa: ARG002 - memory always is
+    ) -> Sequence[Sequence[Hit]]:
+        """Compare with every row."""
+        self._fail()
+        return [list(self._nearest(vector, company_id, max_distance))[:limit] for vector in vectors]
+
+    def _nearest(self, vector: bytes, company_id: int | None, max_distance: int | None) -> Iterable[Hit]:
+        hits = [
+            Hit(row.id, row.meta_id, row.company_id, row.object_key, hamming(vector, row.image_vector))
+            for row in self.rows.values()
+            if company_id in (None, row.company_id)
+        ]
+        near = [hit for hit in hits if max_distance is None or hit.distance <= max_distance]
+        return sorted(near, key=lambda hit: hit.distance)
+
+    def counts(self) -> Mapping[str, int]:
+        """The number of rows."""
+        self._fail()
+        return {"memory": len(self.rows)}
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class MemoryRecent:
+    """Rows written a moment ago."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+
+    def get(self, ids: Iterable[int]) -> Mapping[int, Row]:
+        """Read what is remembered."""
+        return {id_: self.rows[id_] for id_ in ids if id_ in self.rows}
+
+    def put(self, rows: Sequence[Row]) -> None:
+        """Remember rows."""
+        self.rows |= {row.id: row for row in rows}
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Forget rows."""
+        for id_ in ids:
+            self.rows.pop(id_, None)
+
+
+def hamming(one: bytes, other: bytes) -> int:
+    """The Hamming distance of two vectors of equal length, in bits."""
+    return sum((a ^ b).bit_count() for a, b in zip(one, other, strict=True))
