@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.core.errors import LookalikeError, ObjectMissing
+from contract import LookalikeError
+from worker.core.errors import ObjectMissing
 from worker.ports import Download, Hit, Row
 
 

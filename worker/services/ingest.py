@@ -45,6 +45,7 @@ class Ingest:
         policy: RetryPolicy,
         budget: Budget,
         decoders: int,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objects = objects
         self._index = index
@@ -53,6 +54,7 @@ class Ingest:
         self._create_vector = create_vector
         self._policy = policy
         self._budget = budget
+        self._monotonic = monotonic
         # Decoding is bound by the processor, and holds the whole picture in memory.
         self._decoder = threading.BoundedSemaphore(decoders)
 
@@ -66,7 +68,7 @@ class Ingest:
         Returns:
             One outcome for each event, in their order. A bad event never fails its siblings.
         """
-        begin_by = time.monotonic() + self._budget.begin
+        begin_by = self._monotonic() + self._budget.begin
         decoded = [_decode(raw) for raw in raw_events]
         outcomes: dict[int, Outcome] = {n: event for n, event in enumerate(decoded) if isinstance(event, Dead)}
         outcomes |= _repeats(decoded)
@@ -79,7 +81,7 @@ class Ingest:
         rows: dict[int, Row] = {}
         for n, event in todo.items():
             with _bound(event):
-                if time.monotonic() > begin_by:
+                if self._monotonic() > begin_by:
                     outcomes[n] = Retry(event, "the batch ran out of time", 0, counts=False)
                     continue
                 try:
@@ -92,7 +94,7 @@ class Ingest:
                         rows[n] = row
         if rows:
             try:
-                self._writer.write(list(rows.values()), time.monotonic() + self._budget.write)
+                self._writer.write(list(rows.values()), self._monotonic() + self._budget.write)
                 self._recent.put(list(rows.values()))
             except LookalikeError as error:
                 outcomes |= {n: self._policy.decide(todo[n], error, attempt) for n in rows}
@@ -118,7 +120,7 @@ class Ingest:
             raise IdCollision(f"its primary key {id_} is that of another picture")
         if stored is not None and same and self._objects.crc(event.object_key) == stored.content_crc:
             return None
-        download = self._objects.get(event.object_key, time.monotonic() + self._budget.each)
+        download = self._objects.get(event.object_key, self._monotonic() + self._budget.each)
         with self._decoder:
             vector = self._create_vector(download.body)
         row = Row(

@@ -32,6 +32,11 @@ class GroupWriter:
         self._queue: deque[_Write] = deque()
         self._turn = threading.Lock()
 
+    @property
+    def queued(self) -> int:
+        """How many writes wait for an upsert."""
+        return len(self._queue)
+
     def write(self, rows: Sequence[Row], deadline: float) -> None:
         """Write rows, and return when Milvus has acknowledged them.
 

@@ -1,0 +1,243 @@
+"""One outcome for each event of a message, and no event fails its siblings."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from contract import LookalikeError, Reason, UploadEvent, row_id
+from tests.corpus import encode
+from worker.core.errors import Misconfigured, Transient
+from worker.core.hashing import create_vector
+from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
+from worker.services.ingest import Budget, Ingest
+from worker.services.writer import GroupWriter
+from worker.testing import MemoryIndex, MemoryObjects, MemoryRecent
+
+RED = encode(Image.radial_gradient("L"), "PNG")
+BLUE = encode(Image.linear_gradient("L"), "PNG")
+
+
+class World:
+    """An ingest with everything around it in memory."""
+
+    def __init__(self, *, create: Callable[[bytes], bytes] = create_vector) -> None:
+        self.passed = 0.0
+        self.objects = MemoryObjects({"red": RED, "blue": BLUE, "text": b"no picture"})
+        self.index = MemoryIndex()
+        self.recent = MemoryRecent()
+        self.ingest = Ingest(
+            self.objects,
+            self.index,
+            self.recent,
+            GroupWriter(self.index, max_rows=100),
+            create,
+            policy=RetryPolicy(),
+            budget=Budget(begin=60, each=60, write=60),
+            decoders=2,
+            monotonic=lambda: time.monotonic() + self.passed,
+        )
+
+    def __call__(self, *events: object, attempt: int = 1) -> list[Outcome]:
+        """Ingest events."""
+        return self.ingest(events, attempt)
+
+    def forget_recent(self) -> None:
+        """Let a minute pass."""
+        self.recent.rows.clear()
+
+
+def event(key: str, meta_id: int = 1, company_id: int = 1) -> dict[str, Any]:
+    """An event as it travels."""
+    return {"object_key": key, "meta_id": meta_id, "company_id": company_id}
+
+
+def valid(key: str, meta_id: int = 1, company_id: int = 1) -> UploadEvent:
+    """The same, decoded."""
+    return UploadEvent(object_key=key, meta_id=meta_id, company_id=company_id)
+
+
+def test_an_event_becomes_a_row() -> None:
+    """The row carries the ids, the key, the vector, and the time."""
+    world = World()
+    before = time.time_ns() // 1_000_000
+    assert world(event("red", 5, 7)) == [Indexed(valid("red", 5, 7))]
+    (row,) = world.index.rows.values()
+    assert (row.id, row.meta_id, row.company_id, row.object_key) == (row_id(7, 5), 5, 7, "red")
+    assert row.image_vector == create_vector(RED)
+    assert before <= row.indexed_at <= time.time_ns() // 1_000_000
+
+
+def test_a_message_is_one_upsert() -> None:
+    """The rows of a message are written together."""
+    world = World()
+    world(*(event("red", n) for n in range(50)))
+    assert world.index.upserts == [50]
+
+
+def test_a_bad_event_never_fails_its_siblings() -> None:
+    """Of a mixed message each event has its own outcome, in the order they came."""
+    world = World()
+    world.objects.failing["reset"] = Transient("reset by peer")
+    world.objects.failing["bug"] = KeyError("bug")
+    outcomes = world(
+        event("red", 1), event("text", 2), event("reset", 3), event("gone", 4), 5, event("blue", 6), event("bug", 7)
+    )
+    kinds = [Indexed, Dead, Retry, Retry, Dead, Indexed, Retry]
+    assert [type(outcome) for outcome in outcomes] == kinds
+    assert outcomes[1] == Dead(event("text", 2), Reason.NOT_AN_IMAGE, getattr(outcomes[1], "error", ""))
+    assert outcomes[4] == Dead(5, Reason.INVALID, "Input should be a valid dictionary or instance of UploadEvent")
+    assert {row.meta_id for row in world.index.rows.values()} == {1, 6}
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["at once", "after a minute"])
+def test_an_unchanged_object_is_neither_read_nor_written(wait: bool) -> None:
+    """The checksum that the store knows is enough, whether the row was written just now or long ago."""
+    world = World()
+    world(event("red"))
+    if wait:
+        world.forget_recent()
+    assert world(event("red")) == [Unchanged(valid("red"))]
+    assert world.objects.read == ["red"]
+    assert world.index.upserts == [1]
+
+
+def test_a_changed_object_is_written_again() -> None:
+    """The row has the vector of the object as it is now."""
+    world = World()
+    world(event("red"))
+    world.objects.bodies["red"] = BLUE
+    assert world(event("red")) == [Indexed(valid("red"))]
+    assert next(iter(world.index.rows.values())).image_vector == create_vector(BLUE)
+
+
+def test_a_moved_object_is_written_again() -> None:
+    """The same content under another key is no unchanged object: the row must name the new key."""
+    world = World()
+    world(event("red"))
+    world.objects.bodies["copy"] = RED
+    assert world(event("copy")) == [Indexed(valid("copy"))]
+    assert next(iter(world.index.rows.values())).object_key == "copy"
+
+
+def test_an_object_whose_checksum_the_store_does_not_know_is_read() -> None:
+    """Without a checksum to compare the object is read, and written only where its row would differ."""
+    world = World()
+    world(event("red"))
+    world.objects.crc = lambda key: None  # type: ignore[method-assign] # noqa: ARG005
+    assert world(event("red")) == [Unchanged(valid("red"))]
+    assert world.objects.read == ["red", "red"]
+    assert world.index.upserts == [1]
+
+
+def test_a_deleted_row_is_written_again_though_a_stale_read_still_shows_it() -> None:
+    """What a Bounded read shows is confirmed by a Strong one before an event is taken for unchanged."""
+    world = World()
+    world(event("red"))
+    world.forget_recent()
+    stale = dict(world.index.rows)
+    world.index.rows.clear()
+    fresh_lookup = world.index.lookup
+    world.index.lookup = lambda keys, *, fresh=False: fresh_lookup(keys) if fresh else stale  # type: ignore[method-assign]
+    assert world(event("red")) == [Indexed(valid("red"))]
+
+
+def test_of_a_picture_that_stands_twice_the_last_wins() -> None:
+    """One row, of the last event; the one before it counts as unchanged."""
+    world = World()
+    assert world(event("red"), event("blue")) == [Unchanged(valid("red")), Indexed(valid("blue"))]
+    assert [row.object_key for row in world.index.rows.values()] == ["blue"]
+    assert world.objects.read == ["blue"]
+
+
+def test_another_pictures_row_is_never_overwritten() -> None:
+    """Where a stored row has the same primary key but other ids, the event is a dead letter."""
+    world = World()
+    world(event("red", 1, 1))
+    other = replace(next(iter(world.index.rows.values())), meta_id=99, company_id=42)
+    world.index.rows[other.id] = other
+    world.forget_recent()
+    (outcome,) = world(event("blue", 1, 1))
+    assert isinstance(outcome, Dead)
+    assert outcome.reason is Reason.ID_COLLISION
+    assert world.index.rows == {other.id: other}
+
+
+def test_two_pictures_of_one_message_with_one_key_are_not_mixed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chance is one in 2^63 for a pair, and still the first does not vanish: it is a dead letter."""
+    monkeypatch.setattr("worker.services.ingest.row_id", lambda company_id, meta_id: 5)  # noqa: ARG005
+    world = World()
+    first, second = world(event("red", 1, 1), event("blue", 2, 2))
+    assert isinstance(first, Dead)
+    assert first.reason is Reason.ID_COLLISION
+    assert second == Indexed(valid("blue", 2, 2))
+
+
+@pytest.mark.parametrize("error", [Transient("away"), Misconfigured("wrong schema")])
+def test_when_milvus_fails_every_event_is_retried(error: LookalikeError) -> None:
+    """Nothing is read from OSS for rows that cannot be written."""
+    world = World()
+    world.index.error = error
+    assert [type(outcome) for outcome in world(event("red", 1), event("blue", 2))] == [Retry, Retry]
+    assert world.objects.read == []
+
+
+def test_when_the_upsert_fails_only_its_events_are_retried() -> None:
+    """A dead event stays dead, an unchanged one unchanged."""
+    world = World()
+    world(event("red", 1))
+    lookup = world.index.lookup
+    world.index.lookup = lambda keys, *, fresh=False: lookup(keys, fresh=fresh)  # type: ignore[method-assign]
+
+    def fail(rows: object) -> None:
+        raise Transient(f"away with {rows!r}")
+
+    world.index.upsert = fail  # type: ignore[method-assign]
+    outcomes = world(event("red", 1), event("text", 2), event("blue", 3))
+    assert [type(outcome) for outcome in outcomes] == [Unchanged, Dead, Retry]
+
+
+def test_a_batch_out_of_time_hands_back_what_it_has_not_begun() -> None:
+    """Nothing is begun after the budget, what was done is written, and the try does not count."""
+
+    def slow(body: bytes) -> bytes:
+        world.passed += 50
+        return create_vector(body)
+
+    world = World(create=slow)
+    outcomes = world(*(event("red", n) for n in range(50)))
+    done = [outcome for outcome in outcomes if isinstance(outcome, Indexed)]
+    back = [outcome for outcome in outcomes if isinstance(outcome, Retry)]
+    assert len(done) == 2  # at 0 s and at 50 s; the budget is 60 s
+    assert len(done) + len(back) == 50
+    assert all(not outcome.counts and outcome.delay == 0 for outcome in back)
+    assert len(world.index.rows) == len(done)
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.builds(event, st.sampled_from(["red", "blue", "text", "gone", "reset", ""]), st.integers(0, 5)),
+        st.none(),
+        st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(EVENTS, st.integers(1, 20))
+def test_there_is_one_outcome_for_each_event_in_order(events: list[object], attempt: int) -> None:
+    """Whatever the message, nothing is left without an outcome, and what says Indexed has its row."""
+    world = World()
+    world.objects.failing["reset"] = Transient("reset")
+    outcomes = world(*events, attempt=attempt)
+    assert len(outcomes) == len(events)
+    for sent, outcome in zip(events, outcomes, strict=True):
+        assert (outcome.event if isinstance(outcome, Dead) else outcome.event.model_dump()) == sent
+        if isinstance(outcome, Indexed):
+            assert row_id(1, outcome.event.meta_id) in world.index.rows
