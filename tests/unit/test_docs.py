@@ -1,0 +1,42 @@
+"""The documentation says what is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from contract import QUEUES
+from worker.settings import WorkerSettings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+
+
+@pytest.mark.parametrize("name", WorkerSettings.model_fields)
+def test_every_setting_is_documented_with_its_default(name: str) -> None:
+    """The settings page has a row for each variable, and its default is the code's."""
+    field = WorkerSettings.model_fields[name]
+    row = re.search(rf"^\| `LOOKALIKE_{name.upper()}` \| (.*?) \| .+ \|$", SETTINGS, re.MULTILINE)
+    assert row is not None
+    if not field.is_required() and field.default not in ("", None):
+        assert row[1] == f"`{field.default}`"
+
+
+def test_no_variable_is_documented_that_does_not_exist() -> None:
+    """A reader who sets what the documents name is never ignored."""
+    known = {f"LOOKALIKE_{name.upper()}" for name in WorkerSettings.model_fields}
+    assert set(re.findall(r"\bLOOKALIKE_[A-Z_]*[A-Z]", README + SETTINGS)) <= known
+
+
+def test_the_readme_lists_the_tasks_with_their_queues() -> None:
+    """Each public task stands in the README's table beside its queue."""
+    for task in ("lookalike.ingest", "lookalike.search", "lookalike.search_many", "lookalike.delete"):
+        assert f"| `{task}` | `{QUEUES[task]}` |" in README
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of the documents points to a file that is there."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
