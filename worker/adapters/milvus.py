@@ -221,7 +221,8 @@ def _of_company(company_id: int) -> str:
 
 
 def _partition_of(partitions: int, company_id: int) -> str:
-    return partition_name(company_id % partitions) if partitions else ""
+    """The partition of a tenant's rows; Milvus' default one where the collection has none of ours."""
+    return partition_name(company_id % partitions) if partitions else "_default"
 
 
 def _partition_names(partitions: int, company_ids: Iterable[int]) -> list[str] | None:

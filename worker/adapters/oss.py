@@ -22,21 +22,14 @@ from worker.settings import WorkerSettings
 
 _CHUNK: Final = 1024 * 1024
 
-# Codes of "OSS error responses" in Aliyun's API reference. An error of class 4xx that stands in neither list is this
-# request's own: it is permanent for the object.
-_MISCONFIGURED: Final = frozenset({
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "InvalidBucketName",
-    "InvalidSecurityToken",
-    "NoSuchBucket",
-    "RequestTimeTooSkewed",
-    "SecondLevelDomainForbidden",
-    "SecurityTokenExpired",
-    "SignatureDoesNotMatch",
-    "UserDisable",
-})  # fmt: skip
+# Codes of "OSS error responses" in Aliyun's API reference. Every 403 is the configuration's fault (the key, the secret,
+# the policy, the clock) but that of an archived object. Any other 4xx is this request's own: permanent for the object.
+_MISCONFIGURED: Final = frozenset({"InvalidBucketName", "NoSuchBucket"})
 _TRANSIENT: Final = frozenset({"RequestTimeout", "Throttling", "DownloadTrafficRateLimitExceeded"})
+# A region that the bucket is not in is an InvalidArgument, with a detailed code ("EC") of the class of authentication.
+_AUTHENTICATION: Final = "0002-"
+_ARCHIVED: Final = "InvalidObjectState"
+_FORBIDDEN: Final = 403
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
 
@@ -100,6 +93,11 @@ class OssObjectStore:
             raise Transient(f"{key}: the body's CRC-64 is {crc.crc}, OSS holds {result.server_crc}")
         return Download(body, crc.crc)
 
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object. Workers only read; the demo and tests fill a bucket."""
+        with _oss_errors(key):
+            self._bucket.put_object(key, body)
+
     def _read(self, result: Any, deadline: float) -> bytes:
         """Read the body as it is stored. A single `recv` at a time, so that a dripping server meets the deadline."""
         length: int | None = result.content_length
@@ -136,10 +134,12 @@ def _oss_errors(key: str) -> Iterator[None]:
 
 def _server_error(key: str, error: oss.ServerError) -> Exception:
     said = f"{key}: OSS says {error.status} {error.code} {error.message} (request {error.request_id})"
-    if error.code in _MISCONFIGURED:
+    if error.status >= _SERVER_ERROR or error.status == _TOO_MANY_REQUESTS or error.code in _TRANSIENT:
+        return Transient(said)
+    if error.status == _FORBIDDEN and error.code != _ARCHIVED:
+        return Misconfigured(said)
+    if error.code in _MISCONFIGURED or error.ec.startswith(_AUTHENTICATION):
         return Misconfigured(said)
     if isinstance(error, oss.NoSuchKey):
         return ObjectMissing(said)
-    if error.status >= _SERVER_ERROR or error.status == _TOO_MANY_REQUESTS or error.code in _TRANSIENT:
-        return Transient(said)
     return NotReadable(said)

@@ -1,0 +1,166 @@
+"""The collection: made when it is missing, left alone when it exists, refused when it does not fit."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymilvus import DataType, MilvusClient
+
+from contract import row_id
+from worker.adapters.milvus import MilvusIndex
+from worker.core.errors import Misconfigured, Transient
+from worker.core.schema import Provenance
+from worker.ports import Row
+from worker.settings import WorkerSettings
+
+ROW = Row(row_id(7, 1), 1, 7, bytes(8), "a.jpg", 5, 6)
+
+
+@pytest.fixture
+def index(settings: WorkerSettings) -> Iterator[MilvusIndex]:
+    """An index that has not connected yet."""
+    made = MilvusIndex(settings, profile="ahash", bits=64)
+    yield made
+    made.close()
+
+
+def create(milvus: MilvusClient, name: str, *, bits: int = 64, article: bool = False, description: str = "") -> None:
+    """Make a collection as somebody else would: the one of the article, or one that fits ours."""
+    schema = milvus.create_schema(auto_id=article, description=description)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("meta_id", DataType.INT64)
+    schema.add_field("company_id", DataType.INT64)
+    schema.add_field("image_vector", DataType.BINARY_VECTOR, dim=bits)
+    if not article:
+        schema.add_field("object_key", DataType.VARCHAR, max_length=2048)
+        schema.add_field("content_crc", DataType.INT64)
+        schema.add_field("indexed_at", DataType.INT64)
+    milvus.create_collection(name, schema=schema)
+
+
+def add_index(milvus: MilvusClient, name: str, metric: str) -> None:
+    """Give a collection an index on its vectors."""
+    parameters = milvus.prepare_index_params()
+    parameters.add_index("image_vector", index_type="BIN_FLAT", metric_type=metric)
+    milvus.create_index(name, parameters)
+
+
+def test_a_missing_collection_is_made(index: MilvusIndex, milvus: MilvusClient) -> None:
+    """It has our fields, no auto_id, a HAMMING index, tenant partitions, and says what made it."""
+    index.upsert([ROW])
+    found = milvus.describe_collection(index.collection)
+    types = {field["name"]: field["type"].name for field in found["fields"]}
+    assert types == {
+        "id": "INT64",
+        "meta_id": "INT64",
+        "company_id": "INT64",
+        "image_vector": "BINARY_VECTOR",
+        "object_key": "VARCHAR",
+        "content_crc": "INT64",
+        "indexed_at": "INT64",
+    }
+    assert found["auto_id"] is False
+    assert index.collection.endswith("_ahash")
+    described = milvus.describe_index(index.collection, "image_vector")
+    assert (described["index_type"], described["metric_type"]) == ("BIN_FLAT", "HAMMING")
+    assert set(milvus.list_partitions(index.collection)) == {"_default", *(f"tenant_{n}" for n in range(4))}
+    assert Provenance.load(found["description"]) == Provenance("ahash", 4)
+
+
+def test_a_clustered_index_is_made_by_setting(settings: WorkerSettings, milvus: MilvusClient) -> None:
+    """BIN_IVF_FLAT has the clusters that the setting says, and searches."""
+    clustered = settings.model_copy(update={"index_type": "BIN_IVF_FLAT", "index_nlist": 16})
+    index = MilvusIndex(clustered, profile="ahash", bits=64)
+    index.upsert([ROW])
+    described = milvus.describe_index(index.collection, "image_vector")
+    assert (described["index_type"], described["nlist"]) == ("BIN_IVF_FLAT", "16")
+    (hits,) = index.search([bytes(8)], company_id=7, limit=5, max_distance=0, fresh=True)
+    assert [hit.meta_id for hit in hits] == [1]
+    index.close()
+
+
+def test_rows_go_to_their_tenants_partition(index: MilvusIndex, milvus: MilvusClient) -> None:
+    """Company 7 of 4 partitions is in the third, and so is company -1."""
+    negative = Row(row_id(-1, 1), 1, -1, bytes(8), "a.jpg", 5, 6)
+    index.upsert([ROW, negative])
+    found = milvus.query(
+        index.collection, ids=[ROW.id, negative.id], partition_names=["tenant_3"], consistency_level="Strong"
+    )
+    assert len(found) == 2
+
+
+def test_a_collection_keeps_its_own_number_of_partitions(settings: WorkerSettings, index: MilvusIndex) -> None:
+    """A worker with another setting routes as the collection says, so nobody loses sight of a row."""
+    index.upsert([ROW])
+    other = MilvusIndex(settings.model_copy(update={"partitions": 9}), profile="ahash", bits=64)
+    assert other.lookup({ROW.id: 7}, fresh=True) == {ROW.id: ROW}
+    other.upsert([ROW])
+    assert other.counts() == {index.collection: 1}
+    other.close()
+
+
+def test_a_collection_that_fits_is_left_alone(index: MilvusIndex, milvus: MilvusClient) -> None:
+    """One of somebody else's making is used as it is: no partition, no other description, no other index."""
+    create(milvus, index.collection, description="mine")
+    add_index(milvus, index.collection, "HAMMING")
+    index.upsert([ROW])
+    assert index.lookup({ROW.id: 7}, fresh=True) == {ROW.id: ROW}
+    (hits,) = index.search([bytes(8)], company_id=7, limit=5, max_distance=None, fresh=True)
+    assert [hit.meta_id for hit in hits] == [1]
+    index.delete({ROW.id: 7})
+    assert index.counts() == {index.collection: 0}
+    assert milvus.list_partitions(index.collection) == ["_default"]
+    assert milvus.describe_collection(index.collection)["description"] == "mine"
+
+
+def test_the_articles_collection_is_refused(index: MilvusIndex, milvus: MilvusClient) -> None:
+    """Everything that differs is said at once, and nothing is written."""
+    create(milvus, index.collection, article=True)
+    with pytest.raises(Misconfigured) as refused:
+        index.upsert([ROW])
+    for said in ("object_key is missing", "content_crc is missing", "id is made by Milvus (auto_id)", "metric"):
+        assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "metric", "said"),
+    [
+        ({"bits": 128}, "HAMMING", "128 bits, not 64"),
+        ({}, "JACCARD", "metric"),
+        ({"description": Provenance("phash", 0).dump()}, "HAMMING", "profile phash, not ahash"),
+    ],
+)
+def test_what_differs_is_said(
+    index: MilvusIndex, milvus: MilvusClient, made: dict[str, Any], metric: str, said: str
+) -> None:
+    """Vectors of another length, another metric, or hashes of another profile are refused."""
+    create(milvus, index.collection, **made)
+    add_index(milvus, index.collection, metric)
+    with pytest.raises(Misconfigured, match=said):
+        index.lookup({ROW.id: 7})
+
+
+def test_a_half_made_collection_is_completed(index: MilvusIndex, milvus: MilvusClient) -> None:
+    """A worker that was killed between two steps of making it leaves it to the next."""
+    create(milvus, index.collection, description=Provenance("ahash", 3).dump())
+    milvus.create_partition(index.collection, "tenant_1")
+    index.upsert([ROW])
+    assert set(milvus.list_partitions(index.collection)) == {"_default", "tenant_0", "tenant_1", "tenant_2"}
+    assert index.counts() == {index.collection: 1}
+
+
+def test_a_dropped_collection_is_made_again(index: MilvusIndex, milvus: MilvusClient) -> None:
+    """The first call after the drop fails as transient, the one after it succeeds."""
+    index.upsert([ROW])
+    milvus.drop_collection(index.collection)
+    with pytest.raises(Transient):
+        index.upsert([ROW])
+    index.upsert([ROW])
+    assert index.counts() == {index.collection: 1}
+
+
+def test_a_server_that_is_not_there_is_transient(settings: WorkerSettings, free_port: int) -> None:
+    """Nothing listens: it may come up later."""
+    away = settings.model_copy(update={"milvus_uri": f"http://127.0.0.1:{free_port}"})
+    with pytest.raises(Transient):
+        MilvusIndex(away, profile="ahash", bits=64).lookup({1: 1})

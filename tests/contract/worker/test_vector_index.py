@@ -1,0 +1,128 @@
+"""What the services expect of a vector index holds for Milvus and for the in-memory double alike."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from contract import row_id
+from worker.adapters.milvus import MilvusIndex
+from worker.ports import Row, VectorIndex
+from worker.settings import WorkerSettings
+from worker.testing import MemoryIndex, hamming
+
+
+@pytest.fixture(params=["memory", "milvus"])
+def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
+    """An empty index."""
+    if request.param == "memory":
+        yield MemoryIndex()
+        return
+    milvus = MilvusIndex(request.getfixturevalue("settings"), profile="ahash", bits=64)
+    yield milvus
+    milvus.close()
+
+
+def row(meta_id: int, company_id: int = 1, *, vector: bytes = bytes(8), key: str = "a.jpg") -> Row:
+    """A row with the largest numbers where they fit."""
+    return Row(row_id(company_id, meta_id), meta_id, company_id, vector, key, -meta_id % 2**64, 1_700_000_000_000)
+
+
+def keys(*rows: Row) -> dict[int, int]:
+    """How rows are asked for."""
+    return {one.id: one.company_id for one in rows}
+
+
+def test_rows_come_back_as_they_were_written(index: VectorIndex) -> None:
+    """Every field survives: extreme ids, an unsigned checksum, any vector, a key of 1,023 bytes."""
+    rows = [
+        row(-(2**63), 2**63 - 1, vector=bytes(range(8))),
+        row(2**63 - 1, -(2**63), vector=b"\xff" * 8),
+        row(0, 0, key="图片/ +%/" + "é" * 500),
+    ]
+    index.upsert(rows)
+    assert index.lookup(keys(*rows), fresh=True) == {one.id: one for one in rows}
+
+
+def test_what_is_not_there_is_left_out(index: VectorIndex) -> None:
+    """A lookup of nothing is empty, and of unknown ids too."""
+    assert index.lookup({}) == {}
+    assert index.lookup({5: 1, 6: 2}, fresh=True) == {}
+
+
+def test_an_upsert_replaces(index: VectorIndex) -> None:
+    """Writing an id again leaves one row, the last."""
+    index.upsert([row(1), row(2)])
+    index.upsert([row(1, vector=b"\x01" * 8, key="b.jpg")])
+    found = index.lookup(keys(row(1), row(2)), fresh=True)
+    assert found[row(1).id] == row(1, vector=b"\x01" * 8, key="b.jpg")
+    (hits,) = index.search([bytes(8)], company_id=1, limit=10, max_distance=None, fresh=True)
+    assert sorted(hit.meta_id for hit in hits) == [1, 2]
+
+
+def test_a_delete_takes_only_what_is_named(index: VectorIndex) -> None:
+    """The rest stays, and deleting again does no harm."""
+    rows = [row(n, company) for n in range(3) for company in (1, 2)]
+    index.upsert(rows)
+    for _ in range(2):
+        index.delete(keys(row(0, 1), row(1, 2)))
+        left = {one.id for one in rows} - {row(0, 1).id, row(1, 2).id}
+        assert set(index.lookup(keys(*rows), fresh=True)) == left
+
+
+def test_a_search_finds_the_nearest_of_one_tenant(index: VectorIndex) -> None:
+    """Distances are Hamming's, nearest first, and no other company's rows are among them."""
+    vectors = [(2**n - 1).to_bytes(8) for n in range(60)]
+    rows = [row(n, company, vector=vector) for n, vector in enumerate(vectors) for company in (1, 2, 17)]
+    index.upsert(rows)
+    for company in (1, 2, 17):
+        (hits,) = index.search([vectors[20]], company_id=company, limit=7, max_distance=None, fresh=True)
+        assert {hit.company_id for hit in hits} == {company}
+        assert [hit.distance for hit in hits] == [0, 1, 1, 2, 2, 3, 3]
+        assert all(hit.distance == hamming(vectors[20], vectors[hit.meta_id]) for hit in hits)
+        assert {hit.object_key for hit in hits} == {"a.jpg"}
+
+
+def test_a_search_of_all_tenants_says_whose_each_row_is(index: VectorIndex) -> None:
+    """Without a company every tenant's rows are found, in whichever partition."""
+    rows = [row(1, company) for company in range(-3, 40)]
+    index.upsert(rows)
+    (hits,) = index.search([bytes(8)], company_id=None, limit=100, max_distance=None, fresh=True)
+    assert sorted(hit.company_id for hit in hits) == list(range(-3, 40))
+
+
+def test_the_largest_distance_is_inclusive(index: VectorIndex) -> None:
+    """A bound of 0 finds equal vectors, a bound of 64 finds everything."""
+    rows = [row(n, vector=(2**n - 1).to_bytes(8)) for n in (0, 1, 2, 64)]
+    index.upsert(rows)
+    for bound, expected in ((0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (63, [0, 1, 2]), (64, [0, 1, 2, 64])):
+        (hits,) = index.search([bytes(8)], company_id=1, limit=10, max_distance=bound, fresh=True)
+        assert [hit.distance for hit in hits] == expected
+
+
+def test_many_searches_are_answered_in_order(index: VectorIndex) -> None:
+    """Each vector has its own hits, up to the largest limit."""
+    index.upsert([row(n, vector=n.to_bytes(8)) for n in range(1200)])
+    queries = [n.to_bytes(8) for n in range(100)]
+    results = index.search(queries, company_id=1, limit=1000, max_distance=None, fresh=True)
+    assert [hits[0].meta_id for hits in results] == list(range(100))
+    assert {len(hits) for hits in results} == {1000}
+
+
+def test_rows_are_counted(index: VectorIndex) -> None:
+    """Deleted and replaced rows do not count."""
+    index.upsert([row(n) for n in range(5)])
+    index.upsert([row(0, key="b.jpg")])
+    index.delete(keys(row(1)))
+    assert list(index.counts().values()) == [4]
+
+
+def test_workers_that_start_together_share_one_collection(settings: WorkerSettings) -> None:
+    """Six first uses at once make one collection, complete, and every write is found by all."""
+    indexes = [MilvusIndex(settings, profile="ahash", bits=64) for _ in range(6)]
+    write: Callable[[int], None] = lambda n: indexes[n].upsert([row(n, company_id=n)])  # noqa: E731
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(6)))
+    assert [index.counts() for index in indexes] == [{indexes[0].collection: 6}] * 6
+    for index in indexes:
+        index.close()
