@@ -1,5 +1,7 @@
 """Pictures for tests: real photos that packages ship, and what can be made of them."""
 
+import struct
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from io import BytesIO
@@ -81,3 +83,13 @@ def _unusual() -> Iterator[tuple[str, bytes]]:
     yield "animated.gif", encode(grey, "GIF", save_all=True, append_images=[grey.transpose(Image.Transpose.ROTATE_90)])
     for level in (0, 127, 255):
         yield f"solid-{level}.png", encode(Image.new("L", (33, 21), level), "PNG")
+
+
+def png_of(width: int, height: int) -> bytes:
+    """The beginning of a PNG that says it is of this size, in pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\x00" * 100))
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

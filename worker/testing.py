@@ -33,7 +33,7 @@ class MemoryObjects:
         if key in self.failing:
             raise self.failing[key]
         if key not in self.bodies:
-            raise ObjectMissing(f"{key}: no such object")
+            raise ObjectMissing("no such object")
         return self.bodies[key]
 
 

@@ -48,7 +48,7 @@ class OssObjectStore:
         session = oss2.Session(pool_size=settings.oss_connections)
         # A .netrc would override the signature, and a proxy is not for an internal endpoint.
         session.session.trust_env = False
-        with _oss_errors(""):
+        with _oss_errors():
             bucket = oss2.Bucket(
                 oss2.ProviderAuthV4(EnvironmentVariableCredentialsProvider()),
                 settings.oss_endpoint,
@@ -66,7 +66,7 @@ class OssObjectStore:
 
     def crc(self, key: str) -> int | None:
         """The CRC-64 that OSS keeps for the object; None for an object older than that feature of OSS."""
-        with _oss_errors(key):
+        with _oss_errors():
             crc: int | None = self._bucket.head_object(key).server_crc
         return crc
 
@@ -80,7 +80,7 @@ class OssObjectStore:
             Transient: the connection or OSS failed, or the bytes are not those that OSS holds.
             Misconfigured: no object can be read.
         """
-        with _oss_errors(key):
+        with _oss_errors():
             result = self._bucket.get_object(key)
             try:
                 body = self._read(result, deadline)
@@ -90,12 +90,12 @@ class OssObjectStore:
         crc = Crc64()
         crc.update(body)
         if result.server_crc is not None and crc.crc != result.server_crc:
-            raise Transient(f"{key}: the body's CRC-64 is {crc.crc}, OSS holds {result.server_crc}")
+            raise Transient(f"the body's CRC-64 is {crc.crc}, OSS holds {result.server_crc}")
         return Download(body, crc.crc)
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object. Workers only read; the demo and tests fill a bucket."""
-        with _oss_errors(key):
+        with _oss_errors():
             self._bucket.put_object(key, body)
 
     def _read(self, result: Any, deadline: float) -> bytes:
@@ -117,23 +117,23 @@ class OssObjectStore:
 
 
 @contextmanager
-def _oss_errors(key: str) -> Iterator[None]:
+def _oss_errors() -> Iterator[None]:
     """Turn what oss2, requests and urllib3 raise into our own errors."""
     try:
         yield
     except oss.ServerError as error:
-        raise _server_error(key, error) from error
+        raise _server_error(error) from error
     except oss.RequestError as error:
-        raise Transient(f"{key}: OSS cannot be reached: {error.exception}") from error
+        raise Transient(f"OSS cannot be reached: {error.exception}") from error
     except oss.ClientError as error:
         # oss2 refuses before it asks: no credentials, a bucket name or an endpoint that cannot be.
         raise Misconfigured(f"oss2: {error.body}") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise Transient(f"{key}: OSS broke off: {type(error).__name__}: {error}") from error
+        raise Transient(f"OSS broke off: {type(error).__name__}: {error}") from error
 
 
-def _server_error(key: str, error: oss.ServerError) -> Exception:
-    said = f"{key}: OSS says {error.status} {error.code} {error.message} (request {error.request_id})"
+def _server_error(error: oss.ServerError) -> Exception:
+    said = f"OSS says {error.status} {error.code} {error.message} (request {error.request_id})"
     if error.status >= _SERVER_ERROR or error.status == _TOO_MANY_REQUESTS or error.code in _TRANSIENT:
         return Transient(said)
     if error.status == _FORBIDDEN and error.code != _ARCHIVED:

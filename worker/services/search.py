@@ -88,8 +88,11 @@ class Search:
                 raise TooLarge(f"query.image: {len(query.image):,} bytes, {self._max_image_bytes:,} are admitted")
             return self._create_vector(query.image)
         if query.object_key is not None:
-            download = self._objects.get(query.object_key, time.monotonic() + self._object_seconds)
-            return self._create_vector(download.body)
+            try:
+                download = self._objects.get(query.object_key, time.monotonic() + self._object_seconds)
+                return self._create_vector(download.body)
+            except (Transient, Permanent, Misconfigured) as error:
+                raise type(error)(f"{query.object_key}: {error}") from error
         return self._stored_vector(query.meta_id, options)
 
     def _stored_vector(self, meta_id: int | None, options: SearchOptions) -> bytes:

@@ -1,7 +1,5 @@
 """The vector is the reference's, bit for bit, and whatever is no picture is refused."""
 
-import struct
-import zlib
 from io import BytesIO
 
 import imagehash
@@ -11,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.corpus import corpus, encode, photos
+from tests.corpus import corpus, encode, photos, png_of
 from worker.core.errors import NotAnImage, TooLarge
 from worker.core.hashing import MAX_PIXELS, create_vector, limit_pixels
 
@@ -78,7 +76,7 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     """A small file that says it is huge is too large, whether Pillow would warn of it or raise."""
     for side in (9_500, 30_000):
         with pytest.raises(TooLarge):
-            create_vector(_png_header(side, side))
+            create_vector(png_of(side, side))
 
 
 def test_the_limit_of_pixels_is_inclusive() -> None:
@@ -103,12 +101,3 @@ def test_hostile_bytes_give_a_vector_or_a_refusal(noise: bytes, name: str, where
     except (NotAnImage, TooLarge):
         return
     assert len(vector) == 8
-
-
-def _png_header(width: int, height: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\x00" * 100))
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -1,0 +1,190 @@
+"""A delivery ends in the ledger as rows, retries and dead letters, and a second delivery changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from contract import InvalidMessage, Reason, ServiceUnavailable, UploadEvent
+from producer.ledger import Batch, Ledger
+from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
+from worker.services.batches import Batches
+
+NOW = 1_800_000_000.0
+
+
+def event(n: int) -> UploadEvent:
+    """An event."""
+    return UploadEvent(object_key=f"{n}.jpg", meta_id=n, company_id=1)
+
+
+def message(*numbers: int) -> dict[str, Any]:
+    """A message of events, as it travels."""
+    return {"events": [event(n).model_dump() for n in numbers], "version": 1}
+
+
+@dataclass
+class Outbox:
+    """Keeps what would be published."""
+
+    sent: list[tuple[Batch, float]] = field(default_factory=list)
+    down: bool = False
+
+    def publish(self, batch: Batch, *, countdown: float = 0) -> None:
+        """Keep it, or fail as a broker does."""
+        if self.down:
+            raise ServiceUnavailable("the broker is away")
+        self.sent.append((batch, countdown))
+
+
+@dataclass
+class Script:
+    """An ingest that answers what a test says, and remembers what it was asked."""
+
+    outcomes: Sequence[Outcome] = ()
+    asked: list[tuple[Sequence[object], int]] = field(default_factory=list)
+
+    def __call__(self, events: Sequence[object], attempt: int) -> list[Outcome]:
+        """Answer."""
+        self.asked.append((events, attempt))
+        return list(self.outcomes)
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    """What is published."""
+    return Outbox()
+
+
+@pytest.fixture
+def script() -> Script:
+    """What ingest says."""
+    return Script()
+
+
+@pytest.fixture
+def batches(ledger: Ledger, outbox: Outbox, script: Script) -> Batches:
+    """The service on a real ledger."""
+    return Batches(ledger, outbox, script, attempts=3, wait_when_full=60, now=lambda: NOW)
+
+
+def test_counts_add_up_and_the_batch_is_closed(ledger: Ledger, batches: Batches, script: Script) -> None:
+    """Each outcome is counted once, and nothing is outstanding but the retry."""
+    script.outcomes = [
+        Indexed(event(1)),
+        Unchanged(event(2)),
+        Dead({"x": 1}, Reason.INVALID, "no"),
+        Retry(event(4), "reset", 7),
+    ]
+    assert batches("b", message(1, 2, 3, 4)) == {"indexed": 1, "unchanged": 1, "dead": 1, "retried": 1}
+    summary = ledger.summary(NOW)
+    assert (summary.outstanding, summary.dead) == (1, 1)
+
+
+def test_a_dead_letter_says_everything(ledger: Ledger, batches: Batches, script: Script) -> None:
+    """Event, reason, error, attempts, and the times of its acceptance and its end."""
+    ledger.record(Batch("b", message(1)["events"]), NOW - 100)
+    ledger.begin(Batch("b", message(1)["events"]), NOW - 50)  # a worker that was killed
+    script.outcomes = [Dead(event(1).model_dump(), Reason.TOO_LARGE, "99 bytes")]
+    batches("b", message(1))
+    assert [letter.as_dict() for letter in ledger.dead_letters()] == [
+        {
+            "event": {"object_key": "1.jpg", "meta_id": 1, "company_id": 1},
+            "reason": "too_large",
+            "error": "99 bytes",
+            "attempts": 2,
+            "first_seen": "2027-01-15T07:58:20.000+00:00",
+            "last_seen": "2027-01-15T08:00:00.000+00:00",
+        }
+    ]
+
+
+def test_a_retry_is_a_batch_of_its_own(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:
+    """It carries only what failed, waits as long as the longest of them, and remembers attempts and first sight."""
+    ledger.record(Batch("b", message(1, 2, 3)["events"]), NOW - 100)
+    script.outcomes = [Retry(event(1), "reset", 3), Indexed(event(2)), Retry(event(3), "reset", 5)]
+    batches("b", message(1, 2, 3))
+    ((batch, countdown),) = outbox.sent
+    assert (batch.events, countdown) == ([event(1).model_dump(), event(3).model_dump()], 5)
+    begun = ledger.begin(batch, NOW + 5)
+    assert (begun.attempts, begun.first_seen) == (2, NOW - 100)
+
+
+def test_what_ran_out_of_time_has_used_no_try(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:
+    """It travels apart from what failed, at once, and its next try is again the first."""
+    script.outcomes = [Retry(event(1), "reset", 3), Retry(event(2), "out of time", 0, counts=False)]
+    assert batches("b", message(1, 2))["retried"] == 2
+    attempts = {len(batch.events): ledger.begin(batch, NOW).attempts for batch, _ in outbox.sent[:1]}
+    assert attempts == {1: 2}
+    (back, countdown) = outbox.sent[1]
+    assert (back.events, countdown) == ([event(2).model_dump()], 0)
+    assert ledger.begin(back, NOW).attempts == 1
+
+
+def test_a_second_delivery_changes_nothing(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:
+    """A worker that died between settling and acknowledging leaves a message that answers as before."""
+    script.outcomes = [Dead(event(1).model_dump(), Reason.NOT_AN_IMAGE, "text"), Retry(event(2), "reset", 1)]
+    first = batches("b", message(1, 2))
+    assert batches("b", message(1, 2)) == first
+    assert len(script.asked) == 1
+    assert len(outbox.sent) == 1
+    assert ledger.summary(NOW).dead == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "lost"),
+    [
+        ({"events": []}, [{"events": []}]),
+        ({"events": [event(1).model_dump()], "version": 2}, [event(1).model_dump()]),
+        ({"events": [event(1).model_dump()], "colour": "red"}, [event(1).model_dump()]),
+        ({"events": [{"n": n} for n in range(101)]}, [{"n": n} for n in range(101)]),
+        ({}, [{}]),
+        ({"events": "all"}, [{"events": "all"}]),
+    ],
+    ids=["no events", "another version", "an unknown field", "101 events", "nothing", "no list"],
+)
+def test_a_message_that_is_none_is_refused_and_kept(
+    ledger: Ledger, batches: Batches, script: Script, sent: dict[str, Any], lost: list[Any]
+) -> None:
+    """The caller gets InvalidMessage, and what the message carried is in the dead letters, once."""
+    for _ in range(2):
+        with pytest.raises(InvalidMessage):
+            batches("b", sent)
+    letters = list(ledger.dead_letters())
+    assert [letter.event for letter in letters] == lost
+    assert {letter.reason for letter in letters} == {Reason.INVALID}
+    assert script.asked == []
+    assert ledger.summary(NOW).outstanding == 0
+
+
+def test_a_batch_that_kills_its_workers_is_given_up(ledger: Ledger, batches: Batches, script: Script) -> None:
+    """After three beginnings without an end it is not begun a fourth time: its events are dead letters `crash`."""
+    batch = Batch("b", message(1, 2)["events"])
+    for _ in range(3):
+        ledger.begin(batch, NOW)
+    assert batches("b", message(1, 2))["dead"] == 2
+    assert script.asked == []
+    assert {letter.reason for letter in ledger.dead_letters()} == {Reason.CRASH}
+
+
+def test_full_dead_letters_lose_nothing(ledger: Ledger, outbox: Outbox, script: Script) -> None:
+    """What cannot be recorded as dead stays in the ledger, and is tried again later without using a try."""
+    small = Ledger(ledger.connection, dead_letters_max=1)
+    batches = Batches(small, outbox, script, attempts=3, wait_when_full=60, now=lambda: NOW)
+    script.outcomes = [Dead(event(n).model_dump(), Reason.NOT_AN_IMAGE, "text") for n in (1, 2)]
+    assert batches("b", message(1, 2)) == {"indexed": 0, "unchanged": 0, "dead": 0, "retried": 2}
+    ((kept, countdown),) = outbox.sent
+    assert countdown == 60
+    assert small.summary(NOW).outstanding == 2
+    assert small.begin(kept, NOW).attempts == 1
+
+
+def test_a_retry_that_cannot_be_published_stays_in_the_ledger(
+    ledger: Ledger, batches: Batches, script: Script, outbox: Outbox
+) -> None:
+    """The batch is settled all the same, and its retry is outstanding."""
+    outbox.down = True
+    script.outcomes = [Retry(event(1), "reset", 1)]
+    assert batches("b", message(1))["retried"] == 1
+    assert ledger.summary(NOW).outstanding == 1

@@ -1,0 +1,63 @@
+"""Real worker processes for tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from producer import Client
+
+
+class Worker:
+    """A `celery -A worker ...` process, with its log in a file."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self._command = [sys.executable, "-m", "celery", "-A", "worker", *arguments]
+        self._environment = {**os.environ, **environment, "LOOKALIKE_LOG_FORMAT": "json"}
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self.log.open("ab") as file:
+            # Some other folder than the checkout: the packages are installed.
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, cwd=self.log.parent, stdout=file, stderr=file
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        finally:
+            self._process.kill()
+            self._process.wait(10)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log's lines of JSON. Celery's banner is none."""
+        texts = self.log.read_text().splitlines()
+        return [json.loads(text) for text in texts if text.startswith("{")]
+
+
+def eventually(what: str, holds: Callable[[], bool], *, seconds: float = 60) -> None:
+    """Wait until something holds.
+
+    Raises:
+        AssertionError: it did not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+def settled(client: Client, *, seconds: float = 120) -> None:
+    """Wait until nothing that was accepted is outstanding."""
+    ledger = client._connections.ledger  # noqa: SLF001 - the status would ping all workers each time
+    eventually("all events settled", lambda: ledger.summary(time.time()).outstanding == 0, seconds=seconds)
