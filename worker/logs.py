@@ -3,12 +3,13 @@
 Event names are fixed, and data travels in keywords. Every line of a task carries its task id and company.
 """
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final, TextIO
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -17,7 +18,11 @@ from worker.settings import WorkerSettings
 
 _MASK: Final = "***"
 _SECRET_VARIABLES: Final = ("OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
-_URL_VARIABLES: Final = ("LOOKALIKE_BROKER_URL", "LOOKALIKE_RESULT_BACKEND_URL", "LOOKALIKE_LEDGER_URL")
+
+# Without local variables: they are whole pictures, and secrets.
+_tracebacks: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def secrets(settings: WorkerSettings, environment: Mapping[str, str] = os.environ) -> frozenset[str]:
@@ -25,8 +30,10 @@ def secrets(settings: WorkerSettings, environment: Mapping[str, str] = os.enviro
     given = {environment.get(name, "") for name in _SECRET_VARIABLES} | {settings.milvus_token}
     given.add(settings.milvus_token.partition(":")[2])
     for url in (settings.broker_url, settings.result_backend_url, settings.ledger_url, settings.milvus_uri):
-        given.add(urlsplit(url).password or "")
-    return frozenset(filter(None, given))
+        password = urlsplit(url).password or ""
+        given |= {password, unquote(password)}
+    # As JSON writes them, too.
+    return frozenset(filter(None, given | {json.dumps(secret)[1:-1] for secret in given}))
 
 
 def masked(render: Callable[..., str | bytes], hidden: Iterable[str]) -> Processor:
@@ -43,9 +50,10 @@ def masked(render: Callable[..., str | bytes], hidden: Iterable[str]) -> Process
     return renderer
 
 
-def configure(settings: WorkerSettings) -> None:
-    """Send every log line of the process to standard error, in one form."""
-    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+def configure(settings: WorkerSettings, stream: TextIO | None = None) -> None:
+    """Send every log line of the process to one stream (standard error, unless given), in one form."""
+    out = stream or sys.stderr
+    console = settings.log_format == "console" or (settings.log_format == "auto" and out.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -54,20 +62,22 @@ def configure(settings: WorkerSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    render: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    render: Any = structlog.processors.JSONRenderer()
+    if console:
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([] if console else [structlog.processors.dict_tracebacks]),
+                *([] if console else [_tracebacks]),
                 masked(render, secrets(settings)),
             ],
         )
