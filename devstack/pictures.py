@@ -47,7 +47,7 @@ def copies(photo: bytes) -> Iterator[Copy]:
     """Copies that a person would call the same picture."""
     with Image.open(BytesIO(photo)) as opened:
         image = opened.convert("RGB")
-    for change, make in _CHANGES.items():
+    for change, make in CHANGES.items():
         file = BytesIO()
         make(image).save(file, "JPEG", quality=40 if change == "recompressed" else 85)
         yield Copy(change, file.getvalue())
@@ -59,7 +59,7 @@ def _crop(image: Image.Image) -> Image.Image:
     return image.crop((x, y, image.width - x, image.height - y))
 
 
-_CHANGES: Final[Mapping[str, Callable[[Image.Image], Image.Image]]] = {
+CHANGES: Final[Mapping[str, Callable[[Image.Image], Image.Image]]] = {
     "resized": lambda image: image.resize((image.width // 2, image.height // 2)),
     "recompressed": lambda image: image,
     "cropped": _crop,

@@ -59,5 +59,4 @@ def eventually(what: str, holds: Callable[[], bool], *, seconds: float = 60) -> 
 
 def settled(client: Client, *, seconds: float = 120) -> None:
     """Wait until nothing that was accepted is outstanding."""
-    ledger = client._connections.ledger  # noqa: SLF001 - the status would ping all workers each time
-    eventually("all events settled", lambda: ledger.summary(time.time()).outstanding == 0, seconds=seconds)
+    eventually("all events settled", lambda: client.outstanding() == 0, seconds=seconds)

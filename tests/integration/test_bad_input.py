@@ -89,7 +89,7 @@ def test_bad_objects_are_dead_letters_by_class(
     bucket: OssObjectStore,
     client: Client,
 ) -> None:
-    """Empty, text, truncated, EPS, a bomb, too many bytes, missing: each has its class, and the good sibling its row."""
+    """Empty, text, truncated, EPS, bombs, too many bytes, missing: each has its class, and the sibling its row."""
     photo = encode(Image.effect_noise((400, 300), 90), "JPEG")
     bad = {
         "empty": (b"", "not_an_image"),

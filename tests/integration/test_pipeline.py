@@ -245,11 +245,11 @@ def test_every_pool_ingests(
 ) -> None:
     """Threads, forked processes and the main thread each make their own connections, and do the same."""
     with start_worker("-Q", "ingest-alone", "-P", pool, "-c", "2", "-n", f"{pool}@%h", log=tmp_path / "log"):
-        bucket.put("pool.png", photos()["camera.png"])
+        bucket.put(f"{pool}.png", photos()["camera.png"])
         made = [
             celery_only.send_task(
                 "lookalike.ingest",
-                kwargs={"events": [{"object_key": "pool.png", "meta_id": n, "company_id": 11}]},
+                kwargs={"events": [{"object_key": f"{pool}.png", "meta_id": n, "company_id": 11}]},
                 queue="ingest-alone",
             )
             for n in range(8)

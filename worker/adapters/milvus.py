@@ -20,6 +20,7 @@ _ROW_FIELDS: Final = ["id", "meta_id", "company_id", VECTOR_FIELD, "object_key",
 _HIT_FIELDS: Final = ["meta_id", "company_id", "object_key"]
 _UNSIGNED: Final = 1 << 64
 _SIGNED_MAX: Final = (1 << 63) - 1
+_LEAST: Final = -(1 << 63)
 
 # "auth check failure" of Milvus 2.3 comes as gRPC's UNAUTHENTICATED; 2.5 and later answer with these codes of
 # pkg/util/merr (ErrNeedAuthenticate, ErrIncorrectParameterFormat are 1400 and 1401; ErrPrivilegeNotAuthenticated 1402).
@@ -216,7 +217,12 @@ def _found(field: Mapping[str, Any]) -> FieldSpec:
 
 
 def _of_company(company_id: int) -> str:
-    """The tenant's filter. Milvus before 2.5 takes no templates, so the id is made sure to be an integer here."""
+    """The tenant's filter. Milvus before 2.5 takes no templates, so the id is made sure to be an integer here.
+
+    It parses a negative number as the negation of a positive one, and the least INT64 has none.
+    """
+    if company_id == _LEAST:
+        return f"company_id < {_LEAST + 1:d}"
     return f"company_id == {int(company_id):d}"
 
 

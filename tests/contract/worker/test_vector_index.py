@@ -73,9 +73,10 @@ def test_a_delete_takes_only_what_is_named(index: VectorIndex) -> None:
 def test_a_search_finds_the_nearest_of_one_tenant(index: VectorIndex) -> None:
     """Distances are Hamming's, nearest first, and no other company's rows are among them."""
     vectors = [(2**n - 1).to_bytes(8) for n in range(60)]
-    rows = [row(n, company, vector=vector) for n, vector in enumerate(vectors) for company in (1, 2, 17)]
+    companies = (1, 17, 2**63 - 1, -(2**63), -(2**63) + 1)
+    rows = [row(n, company, vector=vector) for n, vector in enumerate(vectors) for company in companies]
     index.upsert(rows)
-    for company in (1, 2, 17):
+    for company in companies:
         (hits,) = index.search([vectors[20]], company_id=company, limit=7, max_distance=None, fresh=True)
         assert {hit.company_id for hit in hits} == {company}
         assert [hit.distance for hit in hits] == [0, 1, 1, 2, 2, 3, 3]
