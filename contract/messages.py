@@ -5,7 +5,7 @@ Nothing is coerced: `True`, `7.0` and `"7"` are no ids. Every decoder raises `In
 
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -47,6 +47,14 @@ def _from_hex(value: object) -> object:
         raise ValueError(f"not hexadecimal: {error}") from None
 
 
+def _known(version: int) -> int:
+    if version != VERSION:
+        raise ValueError(f"the version of the contract is {VERSION}, not {version}")
+    return version
+
+
+# Not Literal[1], which takes True and 1.0 for 1.
+Version = Annotated[int, Field(strict=True), AfterValidator(_known)]
 ObjectKey = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_within_key_bytes)]
 ImageBytes = Annotated[bytes, BeforeValidator(_from_base64), Field(min_length=1)]
 VectorBytes = Annotated[bytes, BeforeValidator(_from_hex), Field(min_length=1)]
@@ -112,7 +120,7 @@ class SearchOptions(_Strict):
 
 
 class _Versioned(_Strict):
-    version: Literal[1] = VERSION
+    version: Version = VERSION
 
 
 class _Ingest(_Versioned):

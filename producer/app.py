@@ -27,11 +27,17 @@ def _policy() -> ModuleType:
     return module
 
 
+def visibility_timeout() -> float:
+    """Seconds after which a message that was not acknowledged is delivered again, by Celery's policy."""
+    return float(_policy().broker_transport_options["visibility_timeout"])
+
+
 def make_app(name: str, settings: ClientSettings) -> Celery:
     """Make a Celery application: policy from `celeryconfig`, addresses from the settings.
 
-    Both broker addresses are set because Celery lets `CELERY_BROKER_URL` in the environment override `broker_url`
-    wherever that was set; ours is `LOOKALIKE_BROKER_URL` and nothing else.
+    Both broker addresses and the backend's class are set because Celery lets `CELERY_BROKER_URL` and
+    `CELERY_RESULT_BACKEND` in the environment override `broker_url` and `result_backend` wherever those were set; ours
+    are `LOOKALIKE_BROKER_URL` and `LOOKALIKE_RESULT_BACKEND_URL`, and nothing else.
     """
     app = Celery(name, set_as_current=False)
     app.config_from_object(_policy(), force=True)
@@ -41,4 +47,5 @@ def make_app(name: str, settings: ClientSettings) -> Celery:
         broker_write_url=settings.broker_url,
         result_backend=settings.result_backend_url,
     )
+    app.backend_cls = settings.result_backend_url
     return app

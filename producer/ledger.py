@@ -30,6 +30,7 @@ _DEAD: Final = _PREFIX + "dead"
 _REMEMBER_SECONDS: Final = 3600
 _DEAD_LETTERS_MAX: Final = 1_000_000
 _PAGE: Final = 500
+_FULL: Final = -1  # what SETTLE says of the stream of dead letters
 
 
 class DeadLettersFull(LookalikeError):
@@ -125,14 +126,17 @@ class Ledger:
         *,
         dead: Sequence[DeadLetter] = (),
         successors: Sequence[Batch] = (),
-    ) -> None:
+    ) -> bool:
         """End a batch: record its dead letters and the batches that carry on its retries, and close it. All or nothing.
 
         Args:
-            batch_id: the batch. If it is closed already, nothing happens.
+            batch_id: the batch.
             result: remembered for an hour, for a second delivery of the same message.
             dead: the events given up.
             successors: batches of the events to try again; they inherit the first sight.
+
+        Returns:
+            Whether this call closed it. If it was closed before, nothing happens.
 
         Raises:
             DeadLettersFull: the stream has no room for `dead`; nothing was changed.
@@ -153,8 +157,9 @@ class Ledger:
                     *carry_on,
                 ],
             )
-        if not done:
+        if done == _FULL:
             raise DeadLettersFull(f"the dead letters are at their cap of {self._dead_letters_max:,}")
+        return bool(done)
 
     def summary(self, now: float) -> Summary:
         """Count what is open and what is dead."""

@@ -35,7 +35,7 @@ end
 """
 )
 
-# ARGV: id
+# ARGV: the id
 FORGET: Final = _CLOSE_BATCH + "close_batch(ARGV[1])"
 
 # ARGV: id, events, size, attempts, now. Returns attempts, first sight, the settled result or nothing.
@@ -52,15 +52,15 @@ return {redis.call('HINCRBY', KEYS[1], 'attempts', 1), redis.call('HGET', KEYS[1
 )
 
 # KEYS: also the stream of dead letters, then the hash of each successor. ARGV: id, result, seconds to remember it, cap
-# of the stream, number of letters, letters..., then id, events, size, attempts of each successor. Returns 0 when the stream is
-# full, and then nothing was changed.
+# of the stream, number of letters, letters..., then id, events, size, attempts of each successor. Returns 1 when
+# this call closed the batch; 0 when it was closed before, and -1 when the stream is full: then nothing was changed.
 SETTLE: Final = (
     _OPEN_BATCH
     + _CLOSE_BATCH
     + """
 local id, letters = ARGV[1], tonumber(ARGV[5])
-if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
-if letters > 0 and redis.call('XLEN', KEYS[5]) + letters > tonumber(ARGV[4]) then return 0 end
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if letters > 0 and redis.call('XLEN', KEYS[5]) + letters > tonumber(ARGV[4]) then return -1 end
 local first_seen = redis.call('HGET', KEYS[1], 'first_seen')
 for i = 6, 5 + letters do
   redis.call('XADD', KEYS[5], '*', 'letter', ARGV[i])

@@ -1,13 +1,16 @@
 """Addresses, from the environment: `LOOKALIKE_BROKER_URL` and the rest, validated before anything connects."""
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract import LookalikeError
 
-_REDIS = ("redis://", "rediss://", "unix://")
+_BY_NUMBER = ("redis", "rediss")  # schemes whose path is the number of a database
 _PREFIX = "LOOKALIKE_"
 
 
@@ -15,13 +18,33 @@ class SettingsError(LookalikeError, ValueError):
     """A variable of the environment is missing or cannot be used. The message names it."""
 
 
-def _redis_url(url: str) -> str:
-    if not url.startswith(_REDIS):
-        raise ValueError(f"an address of Redis or Valkey begins with one of {', '.join(_REDIS)}")
+def _readable_url(url: str) -> str:
+    # Whoever connects would fail on the port or the database, and its message would show a piece of the password.
+    try:
+        parts = urlsplit(url)
+        readable = bool(parts.scheme) and (parts.port is None or bool(parts.hostname))
+    except ValueError:
+        readable = False
+    if not readable or (parts.scheme in _BY_NUMBER and not re.fullmatch(r"/?[0-9]*", parts.path)):
+        raise ValueError(
+            "not an address such as redis://:password@host:6379/0; in a password / ? # and @ are percent-encoded"
+        )
     return url
 
 
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+def _begins_with(*beginnings: str) -> Callable[[str], str]:
+    def check(url: str) -> str:
+        if not url.startswith(beginnings):
+            raise ValueError(f"an address of Redis or Valkey, which begins with one of {', '.join(beginnings)}")
+        return url
+
+    return check
+
+
+# repr=False: an address may carry a password, and a settings object may be logged.
+Url = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_readable_url)]
+ResultUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "redis+socket://", "sentinel://"))]
+LedgerUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "unix://"))]
 
 
 class ClientSettings(BaseSettings):
@@ -34,18 +57,21 @@ class ClientSettings(BaseSettings):
             given.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
-    # repr=False: an address may carry a password, and a settings object may be logged.
-    broker_url: Annotated[str, Field(min_length=1, repr=False)]
-    result_backend_url: Annotated[str, Field(min_length=1, repr=False)]
-    ledger_url: Annotated[RedisUrl, Field(repr=False)]
+    broker_url: Url
+    result_backend_url: ResultUrl
+    ledger_url: LedgerUrl
 
     @model_validator(mode="before")
     @classmethod
     def _fill_from_broker(cls, given: dict[str, Any]) -> dict[str, Any]:
-        # Without a broker the other two get an address all the same, so that the error names only what is missing.
+        # Without a usable broker the other two get an address all the same, so that the error names only what is wrong.
         broker_url = given.get("broker_url", "redis://")
+        try:
+            _readable_url(broker_url)
+        except ValueError:
+            broker_url = "redis://"
         return {"result_backend_url": broker_url, "ledger_url": broker_url} | given
 
     @classmethod
@@ -58,9 +84,11 @@ class ClientSettings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            raise SettingsError(
-                "; ".join(
-                    f"{_PREFIX}{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg'].removeprefix('Value error, ')}"
-                    for detail in error.errors(include_url=False, include_input=False, include_context=False)
-                )
-            ) from None
+            details = error.errors(include_url=False, include_input=False, include_context=False)
+            raise SettingsError("; ".join(map(_explain, details))) from None
+
+
+def _explain(detail: Mapping[str, Any]) -> str:
+    message = "not set" if detail["type"] == "missing" else str(detail["msg"]).removeprefix("Value error, ")
+    # What is wrong between several variables has no place of its own, and names them itself.
+    return f"{_PREFIX}{detail['loc'][0].upper()}: {message}" if detail["loc"] else message

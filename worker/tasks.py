@@ -31,9 +31,9 @@ _TOLD: Final = (InvalidMessage, QueryNotFound, QueryRejected, ServiceUnavailable
 
 
 def register(app: Celery, runtimes: Runtimes) -> None:
-    """Declare the tasks on an application."""
+    """Declare the tasks on an application, and on no other that the process makes."""
 
-    @app.task(name=INGEST, bind=True, throws=_TOLD)
+    @app.task(name=INGEST, bind=True, throws=_TOLD, shared=False)
     def ingest(self: "Task[Any, Any]", *args: Any, **message: Any) -> IngestResult:
         """Index the pictures of 1 to 100 events."""
         try:
@@ -43,7 +43,7 @@ def register(app: Celery, runtimes: Runtimes) -> None:
             time.sleep(_REDELIVER_SECONDS)
             raise Reject(str(error), requeue=True) from error
 
-    @app.task(name=DELETE, bind=True, max_retries=None, throws=_TOLD)
+    @app.task(name=DELETE, bind=True, max_retries=None, throws=_TOLD, shared=False)
     def delete(self: "Task[Any, Any]", *args: Any, **message: Any) -> DeleteResult:
         """Remove 1 to 100 pictures from the index."""
         runtime = runtimes.current()
@@ -54,17 +54,17 @@ def register(app: Celery, runtimes: Runtimes) -> None:
             raise self.retry(exc=ServiceUnavailable(str(error)), countdown=countdown) from error
 
     # A search is not worth doing twice: its caller waits, and asks again. So it is acknowledged at once.
-    @app.task(name=SEARCH, acks_late=False, throws=_TOLD)
+    @app.task(name=SEARCH, acks_late=False, throws=_TOLD, shared=False)
     def search(*args: Any, **message: Any) -> SearchResult:
         """Find the pictures that look like one."""
         return runtimes.current().search(_keywords(args, message))
 
-    @app.task(name=SEARCH_MANY, acks_late=False, throws=_TOLD)
+    @app.task(name=SEARCH_MANY, acks_late=False, throws=_TOLD, shared=False)
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
 
-    @app.task(name=STATS, acks_late=False, throws=_TOLD)
+    @app.task(name=STATS, acks_late=False, throws=_TOLD, shared=False)
     def stats() -> dict[str, dict[str, int]]:
         """Count the rows of the collections."""
         try:

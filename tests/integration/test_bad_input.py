@@ -44,7 +44,7 @@ def dead(stack_env: Mapping[str, str]) -> Callable[[], list[dict[str, Any]]]:
     """What `lookalike dead list --json` prints."""
 
     def read() -> list[dict[str, Any]]:
-        command = [Path(sys.executable).with_name("lookalike"), "dead", "list", "--json"]
+        command = [str(Path(sys.executable).with_name("lookalike")), "dead", "list", "--json"]
         done = subprocess.run(command, env=dict(stack_env), capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -119,8 +119,9 @@ class Batches:
             )
             for one in dead
         ]
-        self._ledger.settle(batch_id, result, dead=letters, successors=[batch for batch, _ in successors])
-        for batch, delay in successors:
+        ours = self._ledger.settle(batch_id, result, dead=letters, successors=[batch for batch, _ in successors])
+        # Where another delivery of the same message was faster, its retries travel already.
+        for batch, delay in successors if ours else ():
             try:
                 self._publisher.publish(batch, countdown=delay)
             except ServiceUnavailable as error:

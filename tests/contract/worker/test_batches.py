@@ -132,6 +132,21 @@ def test_a_second_delivery_changes_nothing(ledger: Ledger, batches: Batches, scr
     assert ledger.summary(NOW).dead == 1
 
 
+def test_of_two_deliveries_at_once_only_the_first_to_end_counts(ledger: Ledger, outbox: Outbox, script: Script) -> None:
+    """A batch that another worker settles meanwhile leaves no second retry and no second dead letter."""
+    script.outcomes = [Dead(event(1).model_dump(), Reason.NOT_AN_IMAGE, "text"), Retry(event(2), "reset", 1)]
+    inner = Batches(ledger, outbox, script, attempts=3, wait_when_full=60, now=lambda: NOW)
+
+    def overtaken(events: Sequence[object], attempt: int) -> list[Outcome]:
+        inner("b", message(1, 2))
+        return script(events, attempt)
+
+    Batches(ledger, outbox, overtaken, attempts=3, wait_when_full=60, now=lambda: NOW)("b", message(1, 2))
+    assert len(outbox.sent) == 1
+    summary = ledger.summary(NOW)
+    assert (summary.outstanding, summary.dead) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("sent", "lost"),
     [

@@ -1,0 +1,132 @@
+"""`lookalike enqueue`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+
+import typer
+
+from contract import MAX_EVENTS, InvalidMessage
+from producer.cli.lines import Format, read_events
+from producer.cli.options import STDIN, AsJson, CompanyId, readable_file
+from producer.cli.output import complain, count, print_json
+from producer.cli.session import open_client
+
+if TYPE_CHECKING:
+    from producer.cli.progress import Bar
+    from producer.client import Client
+
+EXAMPLES: Final = """\b
+Examples:
+  lookalike enqueue photos/1.jpg --meta-id 1 --company-id 7
+  lookalike enqueue --file uploads.csv
+  psql --csv -f new.sql | lookalike enqueue --file - --format csv
+
+\b
+A CSV file begins with a header:
+  object_key,meta_id,company_id
+  photos/1.jpg,1,7
+Each line of JSONL is an object:
+  {"object_key": "photos/1.jpg", "meta_id": 1, "company_id": 7}
+"""
+_SUFFIXES: Final = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL}
+
+
+def enqueue(
+    ctx: typer.Context,
+    object_key: Annotated[str | None, typer.Argument(metavar="KEY", help="The key of an uploaded object.")] = None,
+    *,
+    meta_id: Annotated[int | None, typer.Option(metavar="N", help="Your id of the picture.")] = None,
+    company_id: CompanyId = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            callback=readable_file,
+            help="Enqueue the events of a file; - is the standard input.",
+        ),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="How the file is written; else its name says, and the standard input is jsonl."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Events in a message.")] = MAX_EVENTS,
+    as_json: AsJson = False,
+) -> None:
+    """Have uploaded pictures indexed: one, or all of a file.
+
+    Lines that cannot be used are told of and left out; then the exit code is 1. To enqueue an event again does no harm.
+    """
+    if file is None:
+        if object_key is None or meta_id is None or company_id is None:
+            raise typer.BadParameter("KEY, --meta-id and --company-id are needed, or --file.")
+        with open_client(ctx) as client:
+            client.enqueue(object_key, meta_id=meta_id, company_id=company_id)
+        _summarize(events=1, batches=1, rejected=0, as_json=as_json)
+        return
+    if object_key is not None or meta_id is not None or company_id is not None:
+        raise typer.BadParameter("With --file, the file says which pictures: no KEY, --meta-id or --company-id.")
+    with open_client(ctx) as client, _opened(file) as stream:
+        rejected = _enqueue_file(client, file, stream, form or _guess(file), batch_size, as_json=as_json)
+    if rejected:
+        raise typer.Exit(1)
+
+
+def _guess(file: Path) -> Format:
+    form = Format.JSONL if file == STDIN else _SUFFIXES.get(file.suffix.lower())
+    if form is None:
+        raise typer.BadParameter(f"{file} does not end in {', '.join(_SUFFIXES)}: say --format csv or --format jsonl.")
+    return form
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    if file == STDIN:
+        yield sys.stdin.buffer
+    else:
+        with file.open("rb") as stream:
+            yield stream
+
+
+def _enqueue_file(
+    client: "Client", file: Path, stream: BinaryIO, form: Format, batch_size: int, *, as_json: bool
+) -> int:
+    from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
+
+    with show_progress(file.stat().st_size if file.is_file() else None) as bar:
+        rejections = _Rejections(file, bar)
+        events = read_events(stream, form, reject=rejections, advance=bar.read)
+        try:
+            result = client.enqueue_many(events, batch_size=batch_size, progress=bar.enqueued)
+        except KeyboardInterrupt:
+            complain(f"interrupted; enqueued until then: {count(bar.events, 'event')}")
+            raise
+        except InvalidMessage as error:
+            raise InvalidMessage(f"{rejections.name}: {error}") from None
+    _summarize(events=result.events, batches=result.batches, rejected=rejections.count, as_json=as_json)
+    return rejections.count
+
+
+class _Rejections:
+    """Tells of bad lines as they come, and counts them."""
+
+    def __init__(self, file: Path, bar: "Bar") -> None:
+        self.name = "<stdin>" if file == STDIN else str(file)
+        self.count = 0
+        self._bar = bar
+
+    def __call__(self, line: int, reason: str) -> None:
+        self.count += 1
+        self._bar.note(f"{self.name}:{line}: {reason}")
+
+
+def _summarize(*, events: int, batches: int, rejected: int, as_json: bool) -> None:
+    if as_json:
+        print_json({"events": events, "batches": batches, "rejected": rejected})
+    else:
+        left_out = f"; {count(rejected, 'line')} left out" if rejected else ""
+        typer.echo(f"enqueued {count(events, 'event')} in {count(batches, 'message')}{left_out}")

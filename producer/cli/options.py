@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+STDIN: Final = Path("-")
+
+
+def readable_file(path: Path | None) -> Path | None:
+    """Check a file that is given as an option; - is the standard input."""
+    if path is not None and path != STDIN and (path.is_dir() or not os.access(path, os.R_OK)):
+        raise typer.BadParameter(f"{path} is not a file that can be read.")
+    return path
+
+
+CompanyId = Annotated[
+    int | None, typer.Option("--company-id", "--company", metavar="N", help="The tenant that the pictures belong to.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for a worker.")]

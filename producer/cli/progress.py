@@ -1,0 +1,47 @@
+"""A progress bar on the standard error, where that is a terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from producer.cli.output import printable
+
+
+class Bar:
+    """How far a file has been read, and how many of its events are enqueued."""
+
+    def __init__(self, progress: Progress, total_bytes: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task("enqueuing", total=total_bytes, events=0)
+        self.events = 0
+
+    def read(self, count: int) -> None:
+        """Advance by a number of bytes."""
+        self._progress.advance(self._task, count)
+
+    def enqueued(self, events: int) -> None:
+        """Show the number of events that are enqueued."""
+        self.events = events
+        self._progress.update(self._task, events=events)
+
+    def note(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(Text(printable(line)), soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        rate = task.fields["events"] / task.elapsed if task.elapsed else 0.0
+        return Text(f"{task.fields['events']:,} events, {rate:,.0f}/s")
+
+
+@contextmanager
+def show_progress(total_bytes: int | None) -> Iterator[Bar]:
+    """Show a bar; without a total, as for a pipe, one that only moves."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield Bar(progress, total_bytes)

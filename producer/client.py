@@ -1,0 +1,308 @@
+"""The client: enqueue pictures, search, delete, and see how it stands."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypedDict, TypeVar, Unpack, cast
+from weakref import WeakSet
+
+from contract import (
+    DELETE,
+    SEARCH,
+    SEARCH_MANY,
+    STATS,
+    DeadLetter,
+    Item,
+    Query,
+    SearchManyResult,
+    SearchResult,
+    UploadEvent,
+)
+from producer.arguments import Image, delete_arguments, search_arguments, search_many_arguments
+from producer.calls import Calls
+from producer.connections import Connections
+from producer.enqueuing import EnqueueResult, encode_event, enqueue_all
+from producer.publisher import Publisher
+from producer.settings import ClientSettings
+from producer.status import Status, read_status
+
+_T = TypeVar("_T")
+_clients: "WeakSet[Client]" = WeakSet()
+
+
+class Scope(TypedDict, total=False):
+    """Where a search looks, how far, and how long it may take; see `Client.search`."""
+
+    company_id: int | None
+    all_companies: bool
+    limit: int
+    max_distance: int | None
+    fresh: bool
+    timeout: float
+
+
+class SearchArguments(Scope, total=False):
+    """The arguments of `Client.search`."""
+
+    object_key: str | None
+    image: Image | None
+    vector: bytes | str | None
+    meta_id: int | None
+
+
+class Client:
+    """Speaks to Lookalike for an application.
+
+    One client serves all threads of a process, and all requests of a web application; it connects when it is first
+    used. A process that forks (gunicorn with `--preload`) gets connections of its own in each child.
+
+    Every method that waits has a twin for async code, named with an `a`, which never blocks the loop: it runs in one of
+    32 threads of the client's own, so 32 calls are under way at once and more wait their turn. A twin that is cancelled
+    leaves its call to run to its end.
+
+    All methods raise `ServiceUnavailable` when Redis, the broker or a worker does not answer, `InvalidMessage` before
+    anything is sent when an argument does not fit the contract, and no error of Celery, kombu or redis-py.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._connect()
+        _clients.add(self)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Make a client from the environment: `LOOKALIKE_BROKER_URL` and, where they differ from it, the others.
+
+        Raises:
+            SettingsError: naming the variable.
+        """
+        return cls(ClientSettings.from_env())
+
+    def close(self) -> None:
+        """Close all connections."""
+        _clients.discard(self)
+        self._connections.close()
+
+    def enqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
+        """Have a picture indexed, soon.
+
+        Args:
+            object_key: of the picture, in the bucket of the workers.
+            meta_id: the application's id of the picture within the company.
+            company_id: the tenant.
+
+        Returns:
+            The id of the batch. Once it is returned the event is not lost, whatever dies.
+        """
+        event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
+        return self._publisher.accept([encode_event(event)])
+
+    def enqueue_many(
+        self,
+        events: Iterable[UploadEvent | Mapping[str, Any]],
+        *,
+        batch_size: int = 100,
+        progress: Callable[[int], None] | None = None,
+    ) -> EnqueueResult:
+        """Have many pictures indexed, in constant memory however many they are.
+
+        Args:
+            events: `UploadEvent`s, or mappings with `object_key`, `meta_id`, `company_id`.
+            batch_size: events in a message, 1 to 100.
+            progress: called after each message with the number of events that are enqueued.
+
+        Raises:
+            InvalidEvent: (an InvalidMessage) naming the event's index. All events before it are enqueued, and
+                `accepted` says how many.
+            Interrupted: (a ServiceUnavailable) `accepted` events are enqueued, the rest is not.
+        """
+        return enqueue_all(self._publisher, events, batch_size=batch_size, progress=progress)
+
+    def search(
+        self,
+        *,
+        object_key: str | None = None,
+        image: Image | None = None,
+        vector: bytes | str | None = None,
+        meta_id: int | None = None,
+        company_id: int | None = None,
+        all_companies: bool = False,
+        limit: int = 10,
+        max_distance: int | None = None,
+        fresh: bool = False,
+        timeout: float = 30.0,
+    ) -> SearchResult:
+        """Find the pictures that look like one, given in exactly one of four ways.
+
+        Args:
+            object_key: an object in the bucket; it need not be indexed.
+            image: bytes, a file opened in binary mode, or a path.
+            vector: the hash, as bytes or hexadecimal.
+            meta_id: a picture of `company_id` that is indexed.
+            company_id: the tenant whose pictures are looked through. Required, unless `all_companies`.
+            all_companies: look through every tenant's pictures.
+            limit: how many matches at the most, 1 to 1,000.
+            max_distance: the largest Hamming distance in bits, inclusive; None: no bound.
+            fresh: see every write that was acknowledged before (0.3 s and more slower).
+            timeout: seconds to wait for a worker.
+
+        Returns:
+            `{"hash": ..., "matches": [...]}`, nearest first.
+
+        Raises:
+            QueryNotFound: there is no such object or indexed picture.
+            QueryRejected: the image cannot be hashed.
+        """
+        query = {"object_key": object_key, "image": image, "vector": vector, "meta_id": meta_id}
+        options = _options(company_id, all_companies, limit, max_distance, fresh)
+        return cast("SearchResult", self._calls(SEARCH, search_arguments(query, options), timeout=timeout))
+
+    def search_many(
+        self,
+        queries: Iterable[Query | Mapping[str, Any]],
+        *,
+        company_id: int | None = None,
+        all_companies: bool = False,
+        limit: int = 10,
+        max_distance: int | None = None,
+        fresh: bool = False,
+        timeout: float = 30.0,
+    ) -> SearchManyResult:
+        """Find the pictures that look like each of 1 to 100, in one call of the index.
+
+        Args:
+            queries: each a mapping with one of `object_key`, `image`, `vector`, `meta_id`.
+            company_id: as for `search`, and so are the rest.
+            all_companies: as for `search`.
+            limit: as for `search`.
+            max_distance: as for `search`.
+            fresh: as for `search`.
+            timeout: as for `search`.
+
+        Returns:
+            `{"hash": ..., "results": [[...], ...]}`: the matches of each query, in the order asked.
+        """
+        options = _options(company_id, all_companies, limit, max_distance, fresh)
+        arguments = search_many_arguments(queries, options)
+        return cast("SearchManyResult", self._calls(SEARCH_MANY, arguments, timeout=timeout))
+
+    def delete(self, items: Iterable[Item | Mapping[str, Any]], *, timeout: float = 30.0) -> int:
+        """Remove pictures from the index.
+
+        A deletion does not expire. It shares the queue of the uploads that were enqueued before it; when those take
+        longer than `timeout`, `ServiceUnavailable` is raised and the deletion is done later all the same.
+
+        Args:
+            items: `Item`s, or mappings with `meta_id` and `company_id`. All are validated before any is sent.
+            timeout: seconds to wait for all of them.
+
+        Returns:
+            How many of them had a row.
+        """
+        answers = self._calls.each(DELETE, delete_arguments(items), timeout=timeout)
+        return sum(answer["deleted"] for answer in answers)
+
+    def stats(self, *, timeout: float = 30.0) -> dict[str, dict[str, int]]:
+        """Ask a search worker for `{"collections": {name: rows}}`."""
+        return cast("dict[str, dict[str, int]]", self._calls(STATS, {}, timeout=timeout))
+
+    def outstanding(self) -> int:
+        """Count the events that were accepted and have not ended. It asks only the ledger, and may be polled."""
+        return self._connections.ledger.summary(time.time()).outstanding
+
+    def status(self, *, timeout: float = 5.0) -> Status:
+        """See what is outstanding, what is dead, how long the queues are, and who works.
+
+        Args:
+            timeout: seconds to wait for a search worker to count the rows.
+        """
+        held = self._connections
+        return read_status(held.app, held.ledger, self._calls, timeout=timeout)
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """Read the events that were given up, oldest first, a page at a time."""
+        return self._connections.ledger.dead_letters()
+
+    async def aenqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
+        """`enqueue`, for async code."""
+        return await self._in_thread(partial(self.enqueue, object_key, meta_id=meta_id, company_id=company_id))
+
+    async def aenqueue_many(
+        self,
+        events: Iterable[UploadEvent | Mapping[str, Any]],
+        *,
+        batch_size: int = 100,
+        progress: Callable[[int], None] | None = None,
+    ) -> EnqueueResult:
+        """`enqueue_many`, for async code; `events` is read and `progress` called in another thread."""
+        return await self._in_thread(partial(self.enqueue_many, events, batch_size=batch_size, progress=progress))
+
+    async def asearch(self, **arguments: Unpack[SearchArguments]) -> SearchResult:
+        """`search`, for async code."""
+        return await self._in_thread(partial(self.search, **arguments))
+
+    async def asearch_many(
+        self, queries: Iterable[Query | Mapping[str, Any]], **scope: Unpack[Scope]
+    ) -> SearchManyResult:
+        """`search_many`, for async code."""
+        return await self._in_thread(partial(self.search_many, queries, **scope))
+
+    async def adelete(self, items: Iterable[Item | Mapping[str, Any]], *, timeout: float = 30.0) -> int:  # noqa: ASYNC109 - the same argument as `delete`
+        """`delete`, for async code."""
+        return await self._in_thread(partial(self.delete, items, timeout=timeout))
+
+    async def astatus(self, *, timeout: float = 5.0) -> Status:  # noqa: ASYNC109 - the same argument as `status`
+        """`status`, for async code."""
+        return await self._in_thread(partial(self.status, timeout=timeout))
+
+    async def aclose(self) -> None:
+        """`close`, for async code."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._connections.executor, call)
+
+    def _connect(self) -> None:
+        self._connections = Connections(self._settings)
+        self._publisher = Publisher(self._connections.app, self._connections.ledger)
+        self._calls = Calls(self._connections.app)
+
+
+def _options(
+    company_id: int | None, all_companies: bool, limit: int, max_distance: int | None, fresh: bool
+) -> dict[str, Any]:
+    return {
+        "company_id": company_id,
+        "all_companies": all_companies,
+        "limit": limit,
+        "max_distance": max_distance,
+        "fresh": fresh,
+    }
+
+
+def _connect_anew() -> None:
+    for client in list(_clients):
+        client._connect()  # noqa: SLF001 - the module's own
+
+
+# A socket that two processes write to carries nonsense.
+os.register_at_fork(after_in_child=_connect_anew)

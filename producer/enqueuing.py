@@ -1,0 +1,80 @@
+"""Enqueuing a stream of events of any length, in batches."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contract import MAX_EVENTS, InvalidMessage, ServiceUnavailable, UploadEvent, decode_event
+from producer.errors import Interrupted, InvalidEvent
+from producer.publisher import Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueResult:
+    """How many events were enqueued, and how many messages carry them."""
+
+    events: int
+    batches: int
+
+
+def enqueue_all(
+    publisher: Publisher,
+    events: Iterable[UploadEvent | Mapping[str, Any]],
+    *,
+    batch_size: int,
+    progress: Callable[[int], None] | None,
+) -> EnqueueResult:
+    """Enqueue events as they come, `batch_size` in a message, holding one batch at a time.
+
+    Raises:
+        InvalidMessage: `batch_size` is not in 1 .. 100.
+        InvalidEvent: an event does not fit the contract; all before it are enqueued.
+        Interrupted: a batch was not taken; all before it are enqueued.
+    """
+    if not 1 <= batch_size <= MAX_EVENTS:
+        raise InvalidMessage(f"batch_size: a message carries 1 to {MAX_EVENTS} events, not {batch_size}")
+    stream = _Stream(publisher, progress)
+    for index, event in enumerate(events):
+        try:
+            valid = encode_event(event)
+        except InvalidMessage as error:
+            stream.flush()
+            raise InvalidEvent(
+                f"event {index} (counted from 0): {error}; the {index:,} before it are enqueued", accepted=index
+            ) from None
+        stream.batch.append(valid)
+        if len(stream.batch) == batch_size:
+            stream.flush()
+    stream.flush()
+    return EnqueueResult(stream.accepted, stream.batches)
+
+
+def encode_event(event: UploadEvent | Mapping[str, Any]) -> dict[str, Any]:
+    """Validate an event, and make JSON of it."""
+    if isinstance(event, Mapping):
+        event = dict(event)
+    return decode_event(event).model_dump()
+
+
+class _Stream:
+    def __init__(self, publisher: Publisher, progress: Callable[[int], None] | None) -> None:
+        self._publisher = publisher
+        self._progress = progress
+        self.batch: list[dict[str, Any]] = []
+        self.accepted = 0
+        self.batches = 0
+
+    def flush(self) -> None:
+        if not self.batch:
+            return
+        try:
+            self._publisher.accept(self.batch)
+        except ServiceUnavailable as error:
+            raise Interrupted(
+                f"{error}; {self.accepted:,} events are enqueued, those after them are not", accepted=self.accepted
+            ) from error
+        self.accepted += len(self.batch)
+        self.batches += 1
+        self.batch = []
+        if self._progress is not None:
+            self._progress(self.accepted)

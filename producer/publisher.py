@@ -1,0 +1,75 @@
+"""Publishing batches of upload events: the ledger first, then the broker."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from celery import Celery
+
+from contract import INGEST, QUEUES, VERSION, ServiceUnavailable
+from producer.errors import vendor_errors
+from producer.ledger import Batch, Ledger
+
+
+class Publisher:
+    """Puts batches of events on the ingest queue. One serves all threads of a process.
+
+    Args:
+        app: whose broker is published to.
+        ledger: where batches are written down.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, app: Celery, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
+        self._app = app
+        self._ledger = ledger
+        self._clock = clock
+
+    def accept(self, events: Sequence[Any]) -> str:
+        """Accept events: once this returns they are never lost, whatever dies.
+
+        Args:
+            events: 1 to 100 JSON objects, each valid for the contract.
+
+        Returns:
+            The id of the batch, which is the id of the Celery task that carries it.
+
+        Raises:
+            ServiceUnavailable: Redis or the broker did not take it. Then nothing is accepted.
+        """
+        batch = Batch(str(uuid4()), events)
+        try:
+            self._ledger.record(batch, self._clock())
+            self.publish(batch)
+        except ServiceUnavailable:
+            # If this fails too, the entry stands, and the sweeper publishes the batch one day: an upload that the
+            # caller was told to send again is then indexed twice, which leaves one row.
+            with suppress(ServiceUnavailable):
+                self._ledger.forget(batch.id)
+            raise
+        return batch.id
+
+    def publish(self, batch: Batch, *, countdown: float = 0) -> None:
+        """Publish a batch that the ledger holds already.
+
+        Args:
+            batch: of 1 to 100 events.
+            countdown: seconds that workers wait before they begin on it; must stay below the visibility timeout.
+
+        Raises:
+            ServiceUnavailable: the broker did not take it. The ledger still holds it.
+        """
+        queue = QUEUES[INGEST]
+        with vendor_errors(f"publishing to the queue {queue!r}"):
+            self._app.send_task(
+                INGEST,
+                kwargs={"events": list(batch.events), "version": VERSION},
+                queue=queue,
+                task_id=batch.id,
+                countdown=countdown or None,
+                ignore_result=True,
+                # A batch that is handed back is a message in its own right, not a child whose result is asked for.
+                add_to_parent=False,
+            )

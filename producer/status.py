@@ -1,0 +1,90 @@
+"""How it stands: what is outstanding, what is dead, how long the queues are, and who works."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import ChannelError
+
+from contract import QUEUES, STATS, LookalikeError
+from producer.calls import Calls
+from producer.errors import vendor_errors
+from producer.ledger import Ledger
+
+_PING_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One look at the whole.
+
+    Attributes:
+        outstanding: events that were accepted and have not ended.
+        oldest_seconds: the age of the oldest of them; 0 where there is none.
+        dead: dead letters.
+        queues: messages that wait, by queue. A message of the ingest queue carries up to 100 events.
+        collections: rows, by collection; empty when no search worker answers.
+        workers: how many answered a ping.
+    """
+
+    outstanding: int
+    oldest_seconds: float
+    dead: int
+    queues: dict[str, int]
+    collections: dict[str, int]
+    workers: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields under their names, ready for JSON."""
+        return asdict(self)
+
+
+def read_status(
+    app: Celery, ledger: Ledger, calls: Calls, *, timeout: float, clock: Callable[[], float] = time.time
+) -> Status:
+    """Take one look; takes a second for the ping, and up to `timeout` seconds more for the rows.
+
+    Raises:
+        ServiceUnavailable: the ledger or the broker cannot be reached.
+    """
+    summary = ledger.summary(clock())
+    workers = _workers(app)
+    return Status(
+        outstanding=summary.outstanding,
+        oldest_seconds=round(summary.oldest_seconds, 3),
+        dead=summary.dead,
+        queues=_queues(app),
+        collections=_collections(calls, timeout) if workers else {},
+        workers=workers,
+    )
+
+
+def _queues(app: Celery) -> dict[str, int]:
+    lengths = {}
+    with vendor_errors("looking at the queues"), app.connection_for_write() as connection:
+        # Such a connection tries for ever by itself.
+        connection.ensure_connection(max_retries=1)
+        for queue in sorted(set(QUEUES.values())):
+            with connection.channel() as channel:
+                try:
+                    declared: Any = Queue(queue, channel=channel).queue_declare(passive=True)
+                    lengths[queue] = declared.message_count
+                except ChannelError:  # Redis has no empty lists: a queue without messages does not exist
+                    lengths[queue] = 0
+    return lengths
+
+
+def _workers(app: Celery) -> int:
+    with vendor_errors("asking for workers"):
+        return len(app.control.ping(timeout=_PING_SECONDS) or ())
+
+
+def _collections(calls: Calls, timeout: float) -> dict[str, int]:
+    try:
+        answer = calls(STATS, {}, timeout=timeout)
+    except LookalikeError:
+        return {}
+    return dict(answer["collections"])

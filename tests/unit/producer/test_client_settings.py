@@ -1,0 +1,86 @@
+"""Settings come from the environment, and an error names the variable and shows no value."""
+
+import pytest
+
+from producer import ClientSettings, SettingsError
+
+SECRET = "open-sesame"  # noqa: S105 - what must not be shown
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start from an environment that says nothing."""
+    for name in ("BROKER_URL", "RESULT_BACKEND_URL", "LEDGER_URL"):
+        monkeypatch.delenv(f"LOOKALIKE_{name}", raising=False)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    """Set variables, and return what is said of them."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"LOOKALIKE_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        ClientSettings.from_env()
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def test_one_address_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results and the ledger are where the broker is, unless they are elsewhere."""
+    monkeypatch.setenv("LOOKALIKE_BROKER_URL", "redis://a/0")
+    assert ClientSettings.from_env().ledger_url == "redis://a/0"
+    assert ClientSettings.from_env().result_backend_url == "redis://a/0"
+    monkeypatch.setenv("LOOKALIKE_LEDGER_URL", "rediss://b/1")
+    monkeypatch.setenv("LOOKALIKE_RESULT_BACKEND_URL", "redis://c")
+    settings = ClientSettings.from_env()
+    assert (settings.broker_url, settings.result_backend_url, settings.ledger_url) == (
+        "redis://a/0",
+        "redis://c",
+        "rediss://b/1",
+    )
+
+
+@pytest.mark.parametrize("variables", [{}, {"BROKER_URL": ""}])
+def test_nothing_is_set(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    """Only the one that is needed is named; empty counts as not set."""
+    assert refused(monkeypatch, **variables) == "LOOKALIKE_BROKER_URL: not set"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{SECRET}/1@host:6379/0",
+        f"redis://user:1234/{SECRET}@host/0",
+        f"redis://:{SECRET}#1@host/0",
+        f"redis://host/{SECRET}",
+        f"redis://host:{SECRET}/0",
+        f"redis://{SECRET}@[::1/0",
+        SECRET,
+    ],
+)
+def test_an_address_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A password that was not percent-encoded breaks an address, and no piece of it is shown."""
+    message = refused(monkeypatch, BROKER_URL=url)
+    assert message.startswith("LOOKALIKE_BROKER_URL: not an address")
+    assert "LEDGER" not in message
+
+
+def test_each_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is wrong is said at once."""
+    message = refused(monkeypatch, RESULT_BACKEND_URL=f"file:///{SECRET}", LEDGER_URL=f"amqp://{SECRET}@host")
+    assert "LOOKALIKE_BROKER_URL: not set" in message
+    assert "LOOKALIKE_RESULT_BACKEND_URL: an address of Redis" in message
+    assert "LOOKALIKE_LEDGER_URL: an address of Redis" in message
+
+
+def test_another_broker_needs_a_ledger_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger is in Redis whatever the broker is."""
+    assert "LOOKALIKE_LEDGER_URL" in refused(monkeypatch, BROKER_URL=f"amqp://u:{SECRET}@host//")
+
+
+def test_settings_show_no_secrets() -> None:
+    """They may be logged."""
+    url = f"redis://:{SECRET}@host/0"
+    settings = ClientSettings(broker_url=url, result_backend_url=url, ledger_url=url)
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
