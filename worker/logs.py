@@ -17,6 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from worker.settings import WorkerSettings
 
 _MASK: Final = "***"
+_SHORTEST_SECRET: Final = 4
 _SECRET_VARIABLES: Final = ("OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 
 # Without local variables: they are whole pictures, and secrets.
@@ -32,8 +33,9 @@ def secrets(settings: WorkerSettings, environment: Mapping[str, str] = os.enviro
     for url in (settings.broker_url, settings.result_backend_url, settings.ledger_url, settings.milvus_uri):
         password = urlsplit(url).password or ""
         given |= {password, unquote(password)}
-    # As JSON writes them, too.
-    return frozenset(filter(None, given | {json.dumps(secret)[1:-1] for secret in given}))
+    # As JSON writes them, too. What is shorter than any real secret would blank half of every line.
+    forms = given | {json.dumps(secret)[1:-1] for secret in given}
+    return frozenset(secret for secret in forms if len(secret) >= _SHORTEST_SECRET)
 
 
 def masked(render: Callable[..., str | bytes], hidden: Iterable[str]) -> Processor:

@@ -51,5 +51,5 @@ def test_valkey_is_private_durable_and_never_evicts(tmp_path: Path) -> None:
 
 def test_valkeys_password_is_quoted(tmp_path: Path) -> None:
     """A password may have any characters."""
-    lines = valkey.config(port=20_000, data_dir=tmp_path, password='a b"c\\').splitlines()
+    lines = valkey.config(port=20_000, data_dir=tmp_path, password='a b"c\\').splitlines()  # noqa: S106 - not one of ours
     assert lines[-1] == 'requirepass "a b\\"c\\\\"'

@@ -84,7 +84,7 @@ def test_a_service_that_does_not_run_has_no_address() -> None:
 def test_a_password_is_in_the_addresses_percent_encoded() -> None:
     """The addresses of Valkey carry its password so that any client can read it."""
     state = a_state("valkey")
-    state.valkey_password = "a/b@c:d"
+    state.valkey_password = "a/b@c:d"  # noqa: S105 - not one of ours
     assert environment.variables(state)["LOOKALIKE_LEDGER_URL"] == "redis://:a%2Fb%40c%3Ad@127.0.0.1:20001/2"
 
 

@@ -80,7 +80,8 @@ def test_processes_are_found_by_the_mark_of_their_stack(start: Start) -> None:
 
 def test_what_does_not_end_when_asked_is_killed(start: Start) -> None:
     """A process that ignores its signal is gone all the same when `end` returns."""
-    stubborn = start("signal.signal(signal.SIGTERM, signal.SIG_IGN)")
-    polite = start()
-    identity.end({identify(stubborn): signal.SIGTERM, identify(polite): signal.SIGTERM}, seconds=0.2)
-    assert (stubborn.wait(), polite.wait()) == (-signal.SIGKILL, -signal.SIGTERM)
+    stubborn = identify(start("signal.signal(signal.SIGTERM, signal.SIG_IGN)"))
+    polite = identify(start())
+    identity.end({stubborn: signal.SIGTERM, polite: signal.SIGTERM}, seconds=0.2)
+    assert not stubborn.alive()
+    assert not polite.alive()
