@@ -30,6 +30,12 @@ task_routes = {name: {"queue": queue} for name, queue in _contract.QUEUES.items(
 # What is sent without a queue goes where a worker looks.
 task_default_queue = _contract.INGEST_QUEUE
 
+# `celery -A worker beat` has the ledger swept for batches that were lost, or whose worker died. A sweep that no worker
+# took before the next one is of no use. Nothing is kept between runs of beat, so it needs no file, and two of them do
+# no harm.
+beat_schedule = {"sweep": {"task": _contract.SWEEP, "schedule": 15.0, "options": {"expires": 15.0}}}
+beat_scheduler = "celery.beat:Scheduler"
+
 # Start-up order does not matter, and a broker that goes away comes back.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None

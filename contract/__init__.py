@@ -28,7 +28,7 @@ from contract.messages import (
     decode_search,
     decode_search_many,
 )
-from contract.names import DELETE, INGEST, INGEST_QUEUE, QUEUES, SEARCH, SEARCH_MANY, SEARCH_QUEUE, STATS
+from contract.names import DELETE, INGEST, INGEST_QUEUE, QUEUES, SEARCH, SEARCH_MANY, SEARCH_QUEUE, STATS, SWEEP
 from contract.results import DeadLetter, DeleteResult, IngestResult, Match, Reason, SearchManyResult, SearchResult
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "SEARCH_MANY",
     "SEARCH_QUEUE",
     "STATS",
+    "SWEEP",
     "VERSION",
     "DeadLetter",
     "DeleteResult",

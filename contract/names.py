@@ -7,16 +7,18 @@ DELETE: Final = "lookalike.delete"
 SEARCH: Final = "lookalike.search"
 SEARCH_MANY: Final = "lookalike.search_many"
 STATS: Final = "lookalike.stats"
+SWEEP: Final = "lookalike.sweep"
 
 INGEST_QUEUE: Final = "ingest"
 SEARCH_QUEUE: Final = "search"
 
-# Searches have a queue of their own, so that a backlog of ingest never delays them. A delete shares the queue of the
-# uploads whose rows it removes.
+# Searches have a queue of their own, so that a backlog of ingest never delays them; the sweep is there for the same
+# reason. A delete shares the queue of the uploads whose rows it removes.
 QUEUES: Final = {
     INGEST: INGEST_QUEUE,
     DELETE: INGEST_QUEUE,
     SEARCH: SEARCH_QUEUE,
     SEARCH_MANY: SEARCH_QUEUE,
     STATS: SEARCH_QUEUE,
+    SWEEP: SEARCH_QUEUE,
 }

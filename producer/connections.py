@@ -36,7 +36,7 @@ class Connections:
             # Made now, because threads that make it together make one each. Its class is the address's choice.
             self._backend: Any = self.app.backend
         with _settings_errors("LOOKALIKE_LEDGER_URL"):
-            self.ledger = Ledger.from_url(settings.ledger_url)
+            self.ledger = Ledger.from_url(settings.ledger_url, overdue_seconds=settings.overdue_seconds)
         self.executor = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="lookalike-client")
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ A batch is known by the id of the Celery task that carries it.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -23,6 +23,8 @@ _PREFIX: Final = "{lookalike}:"
 _BATCH: Final = _PREFIX + "batch:"
 _SETTLED: Final = _PREFIX + "settled:"
 _OPEN: Final = _PREFIX + "open"
+_WAITING: Final = _PREFIX + "waiting"
+_BEGUN: Final = _PREFIX + "begun"
 _OUTSTANDING: Final = _PREFIX + "outstanding"
 _DEAD: Final = _PREFIX + "dead"
 
@@ -30,6 +32,8 @@ _DEAD: Final = _PREFIX + "dead"
 _REMEMBER_SECONDS: Final = 3600
 _DEAD_LETTERS_MAX: Final = 1_000_000
 _PAGE: Final = 500
+# See `ClientSettings.overdue_seconds`.
+_OVERDUE_SECONDS: Final = 120.0
 _FULL: Final = -1  # what SETTLE says of the stream of dead letters
 
 
@@ -45,11 +49,13 @@ class Batch:
         id: of the Celery task that carries them.
         events: JSON values, as they were sent.
         attempts: how many tries already count against them.
+        delay: seconds before a worker may begin on it.
     """
 
     id: str
     events: Sequence[Any]
     attempts: int = 0
+    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,13 @@ class Begun:
         attempts: how many times a worker has begun on it, this one included.
         first_seen: when its events were enqueued, in seconds since 1970.
         settled: the result of an earlier delivery that ended; None while the batch is open.
+        busy: another worker is at it; then no attempt was counted.
     """
 
     attempts: int
     first_seen: float
     settled: dict[str, int] | None
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +90,36 @@ class Ledger:
     All methods raise `ServiceUnavailable` when Redis cannot be reached or refuses (read-only, out of memory).
     """
 
-    def __init__(self, connection: redis.Redis, *, dead_letters_max: int = _DEAD_LETTERS_MAX) -> None:
+    def __init__(
+        self,
+        connection: redis.Redis,
+        *,
+        dead_letters_max: int = _DEAD_LETTERS_MAX,
+        overdue_seconds: float = _OVERDUE_SECONDS,
+    ) -> None:
         self.connection: Final = connection
         self._dead_letters_max = dead_letters_max
+        self._overdue_seconds = overdue_seconds
         self._record = connection.register_script(scripts.RECORD)
         self._begin = connection.register_script(scripts.BEGIN)
         self._settle = connection.register_script(scripts.SETTLE)
         self._forget = connection.register_script(scripts.FORGET)
+        self._renew = connection.register_script(scripts.RENEW)
+        self._take_overdue = connection.register_script(scripts.TAKE_OVERDUE)
 
     @classmethod
-    def from_url(cls, url: str, *, dead_letters_max: int = _DEAD_LETTERS_MAX) -> Self:
-        """Open the ledger at an address; nothing connects yet."""
+    def from_url(
+        cls, url: str, *, dead_letters_max: int = _DEAD_LETTERS_MAX, overdue_seconds: float = _OVERDUE_SECONDS
+    ) -> Self:
+        """Open the ledger at an address; nothing connects yet.
+
+        Args:
+            url: of Redis or Valkey.
+            dead_letters_max: cap of the stream of dead letters.
+            overdue_seconds: a batch that no worker has begun on for so long is overdue.
+        """
         connection = redis.Redis.from_url(url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5)
-        return cls(connection, dead_letters_max=dead_letters_max)
+        return cls(connection, dead_letters_max=dead_letters_max, overdue_seconds=overdue_seconds)
 
     def close(self) -> None:
         """Close the connections."""
@@ -103,26 +128,59 @@ class Ledger:
     def record(self, batch: Batch, now: float) -> None:
         """Write a batch down as accepted, before it is published. Again for the same batch changes nothing."""
         with _redis_errors():
-            self._record(keys=self._keys(batch.id), args=[*_encode(batch), now])
+            self._record(keys=self._keys(batch.id), args=[*self._encode(batch, now), now])
 
     def forget(self, batch_id: str) -> None:
         """Strike out a batch that was recorded but could not be published."""
         with _redis_errors():
             self._forget(keys=self._keys(batch_id), args=[batch_id])
 
-    def begin(self, batch: Batch, now: float) -> Begun:
+    def begin(self, batch: Batch, now: float, *, lease: float = 0.0) -> Begun:
         """Count an attempt at a batch, at the start of the work, so that a killed process counts too.
 
         A batch that was published without a ledger entry (plain `send_task`) is recorded now.
+
+        Args:
+            batch: as it was delivered.
+            now: seconds since 1970.
+            lease: seconds for which the batch is this worker's, unless it is renewed. Another delivery of the same
+                message meanwhile is told that it is busy; after it, the batch is overdue.
+        """
+        encoded = (batch.id, json.dumps(batch.events), len(batch.events), batch.attempts)
+        with _redis_errors():
+            attempts, first_seen, settled, busy = self._begin(
+                keys=self._keys(batch.id), args=[*encoded, now + lease, now]
+            )
+        return Begun(int(attempts), float(first_seen), json.loads(settled) if settled else None, bool(busy))
+
+    def renew(self, batch_ids: Iterable[str], until: float) -> None:
+        """Keep the leases of batches until a time, in seconds since 1970. Those that ended meanwhile stay ended."""
+        with _redis_errors():
+            for batch_id in batch_ids:
+                self._renew(keys=[_BATCH + batch_id, _BEGUN], args=[batch_id, until])
+
+    def take_overdue(self, now: float, *, limit: int, begun: bool) -> list[Batch]:
+        """Take batches that should have been begun or settled by now, to be published again.
+
+        Each is overdue again later, the more often it was taken the later, up to 64 times as long.
+
+        Args:
+            now: seconds since 1970.
+            limit: at most so many.
+            begun: True for those whose worker has let its lease run out, so that it is dead; False for those that no
+                worker has begun on.
         """
         with _redis_errors():
-            attempts, first_seen, settled = self._begin(keys=self._keys(batch.id), args=[*_encode(batch), now])
-        return Begun(int(attempts), float(first_seen), json.loads(settled) if settled else None)
+            taken = self._take_overdue(
+                keys=[_BEGUN if begun else _WAITING], args=[_BATCH, now, limit, self._overdue_seconds]
+            )
+        return [Batch(batch_id, json.loads(events)) for batch_id, events in taken]
 
     def settle(
         self,
         batch_id: str,
         result: Mapping[str, Any],
+        now: float,
         *,
         dead: Sequence[DeadLetter] = (),
         successors: Sequence[Batch] = (),
@@ -132,6 +190,7 @@ class Ledger:
         Args:
             batch_id: the batch.
             result: remembered for an hour, for a second delivery of the same message.
+            now: seconds since 1970.
             dead: the events given up.
             successors: batches of the events to try again; they inherit the first sight.
 
@@ -142,7 +201,7 @@ class Ledger:
             DeadLettersFull: the stream has no room for `dead`; nothing was changed.
         """
         letters = [json.dumps(asdict(letter)) for letter in dead]
-        carry_on = chain.from_iterable(map(_encode, successors))
+        carry_on = chain.from_iterable(self._encode(successor, now) for successor in successors)
         keys = [*self._keys(batch_id), _DEAD, *(_BATCH + successor.id for successor in successors)]
         with _redis_errors():
             done = self._settle(
@@ -186,11 +245,11 @@ class Ledger:
 
     @staticmethod
     def _keys(batch_id: str) -> list[str]:
-        return [_BATCH + batch_id, _SETTLED + batch_id, _OPEN, _OUTSTANDING]
+        return [_BATCH + batch_id, _SETTLED + batch_id, _OPEN, _WAITING, _BEGUN, _OUTSTANDING]
 
-
-def _encode(batch: Batch) -> tuple[str | int, ...]:
-    return batch.id, json.dumps(batch.events), len(batch.events), batch.attempts
+    def _encode(self, batch: Batch, now: float) -> tuple[str | float, ...]:
+        due = now + batch.delay + self._overdue_seconds
+        return batch.id, json.dumps(batch.events), len(batch.events), batch.attempts, due
 
 
 @contextmanager

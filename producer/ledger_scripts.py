@@ -1,16 +1,20 @@
 """The ledger's scripts. Each runs as one step in Redis.
 
-KEYS[1..4], in all of them: the batch's hash (`events`, `size`, `attempts`, `first_seen`), the result of a settled
-batch, the open batches by first sight (sorted set), and the number of outstanding events.
+KEYS[1..6], in all that change a batch: its hash (`events`, `size`, `attempts`, `first_seen`; `lease` once a worker has
+begun on it, the time until which that worker is taken to be alive; `sweeps`, how often it was published again), the
+result of a settled batch, and the whole: the open batches by first sight, those that wait for a worker and those that
+one has begun on, each by the time from which it is overdue (sorted sets), and the number of outstanding events. Times
+are seconds since 1970.
 """
 
 from typing import Final
 
 _OPEN_BATCH: Final = """
-local function open_batch(key, id, events, size, attempts, first_seen)
+local function open_batch(key, id, events, size, attempts, due, first_seen)
   redis.call('HSET', key, 'events', events, 'size', size, 'first_seen', first_seen, 'attempts', attempts)
   redis.call('ZADD', KEYS[3], first_seen, id)
-  redis.call('INCRBY', KEYS[4], size)
+  redis.call('ZADD', KEYS[4], due, id)
+  redis.call('INCRBY', KEYS[6], size)
 end
 """
 
@@ -20,17 +24,19 @@ local function close_batch(id)
   if not size then return false end
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[3], id)
-  redis.call('DECRBY', KEYS[4], size)
+  redis.call('ZREM', KEYS[4], id)
+  redis.call('ZREM', KEYS[5], id)
+  redis.call('DECRBY', KEYS[6], size)
   return true
 end
 """
 
-# ARGV: id, events, size, attempts, now
+# ARGV: id, events, size, attempts, due, now
 RECORD: Final = (
     _OPEN_BATCH
     + """
 if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
-  open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
+  open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 end
 """
 )
@@ -38,21 +44,47 @@ end
 # ARGV: the id
 FORGET: Final = _CLOSE_BATCH + "close_batch(ARGV[1])"
 
-# ARGV: id, events, size, attempts, now. Returns attempts, first sight, the settled result or nothing.
+# ARGV: id, events, size, attempts, end of the lease, now. Returns attempts, first sight, the settled result or nothing,
+# and 1 where another worker holds a lease: then nothing was changed.
 BEGIN: Final = (
     _OPEN_BATCH
     + """
 local settled = redis.call('GET', KEYS[2])
-if settled then return {0, ARGV[5], settled} end
+if settled then return {0, ARGV[6], settled, 0} end
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
+  open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 end
-return {redis.call('HINCRBY', KEYS[1], 'attempts', 1), redis.call('HGET', KEYS[1], 'first_seen'), ''}
+local first_seen, attempts, lease = unpack(redis.call('HMGET', KEYS[1], 'first_seen', 'attempts', 'lease'))
+if lease and tonumber(lease) > tonumber(ARGV[6]) then return {tonumber(attempts), first_seen, '', 1} end
+redis.call('HSET', KEYS[1], 'lease', ARGV[5])
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('ZADD', KEYS[5], ARGV[5], ARGV[1])
+return {redis.call('HINCRBY', KEYS[1], 'attempts', 1), first_seen, '', 0}
 """
 )
 
+# KEYS: the batch's hash, and the begun batches by the time from which they are overdue. ARGV: id, end of the lease.
+RENEW: Final = """
+if redis.call('HEXISTS', KEYS[1], 'lease') == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'lease', ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+return 1
+"""
+
+# KEYS: batches by the time from which they are overdue. ARGV: the prefix of a batch's hash, now, at most how many,
+# seconds until one is overdue again; twice as long each time, up to 64 times. Returns the id and events of each.
+TAKE_OVERDUE: Final = """
+local taken = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
+  local sweeps = redis.call('HINCRBY', ARGV[1] .. id, 'sweeps', 1)
+  redis.call('ZADD', KEYS[1], ARGV[2] + ARGV[4] * 2 ^ math.min(sweeps - 1, 6), id)
+  taken[#taken + 1] = {id, redis.call('HGET', ARGV[1] .. id, 'events')}
+end
+return taken
+"""
+
 # KEYS: also the stream of dead letters, then the hash of each successor. ARGV: id, result, seconds to remember it, cap
-# of the stream, number of letters, letters..., then id, events, size, attempts of each successor. Returns 1 when
+# of the stream, number of letters, letters..., then id, events, size, attempts, due of each successor. Returns 1 when
 # this call closed the batch; 0 when it was closed before, and -1 when the stream is full: then nothing was changed.
 SETTLE: Final = (
     _OPEN_BATCH
@@ -60,14 +92,14 @@ SETTLE: Final = (
     + """
 local id, letters = ARGV[1], tonumber(ARGV[5])
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-if letters > 0 and redis.call('XLEN', KEYS[5]) + letters > tonumber(ARGV[4]) then return -1 end
+if letters > 0 and redis.call('XLEN', KEYS[7]) + letters > tonumber(ARGV[4]) then return -1 end
 local first_seen = redis.call('HGET', KEYS[1], 'first_seen')
 for i = 6, 5 + letters do
-  redis.call('XADD', KEYS[5], '*', 'letter', ARGV[i])
+  redis.call('XADD', KEYS[7], '*', 'letter', ARGV[i])
 end
-for i = 6, #KEYS do
-  local at = 6 + letters + 4 * (i - 6)
-  open_batch(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], first_seen)
+for i = 8, #KEYS do
+  local at = 6 + letters + 5 * (i - 8)
+  open_batch(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], first_seen)
 end
 close_batch(id)
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])

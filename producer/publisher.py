@@ -11,6 +11,7 @@ from celery import Celery
 from contract import INGEST, QUEUES, VERSION, ServiceUnavailable
 from producer.errors import vendor_errors
 from producer.ledger import Batch, Ledger
+from producer.queues import queue_lengths
 
 
 class Publisher:
@@ -51,12 +52,22 @@ class Publisher:
             raise
         return batch.id
 
-    def publish(self, batch: Batch, *, countdown: float = 0) -> None:
+    def waiting(self) -> int:
+        """How many messages of uploads wait in the queue.
+
+        Raises:
+            ServiceUnavailable: the broker cannot be reached.
+        """
+        queue = QUEUES[INGEST]
+        return queue_lengths(self._app, [queue])[queue]
+
+    def publish(self, batch: Batch, *, countdown: float = 0, answer: bool = False) -> None:
         """Publish a batch that the ledger holds already.
 
         Args:
             batch: of 1 to 100 events.
             countdown: seconds that workers wait before they begin on it; must stay below the visibility timeout.
+            answer: store the result, for somebody may be waiting for it.
 
         Raises:
             ServiceUnavailable: the broker did not take it. The ledger still holds it.
@@ -69,7 +80,7 @@ class Publisher:
                 queue=queue,
                 task_id=batch.id,
                 countdown=countdown or None,
-                ignore_result=True,
+                ignore_result=not answer,
                 # A batch that is handed back is a message in its own right, not a child whose result is asked for.
                 add_to_parent=False,
             )

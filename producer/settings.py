@@ -55,6 +55,7 @@ class ClientSettings(BaseSettings):
         result_backend_url: where results are; the broker's address unless given.
         ledger_url: where the ledger and the dead letters are, in a Redis that never evicts; the broker's address unless
             given.
+        overdue_seconds: a batch that no worker has begun on for so long is published again, unless there is a backlog.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
@@ -62,6 +63,7 @@ class ClientSettings(BaseSettings):
     broker_url: Url
     result_backend_url: ResultUrl
     ledger_url: LedgerUrl
+    overdue_seconds: Annotated[float, Field(ge=1)] = 120.0
 
     @model_validator(mode="before")
     @classmethod

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Queue
-from kombu.exceptions import ChannelError
 
 from contract import QUEUES, STATS, LookalikeError
 from producer.calls import Calls
 from producer.errors import vendor_errors
 from producer.ledger import Ledger
+from producer.queues import queue_lengths
 
 _PING_SECONDS: Final = 1.0
 
@@ -56,25 +55,10 @@ def read_status(
         outstanding=summary.outstanding,
         oldest_seconds=round(summary.oldest_seconds, 3),
         dead=summary.dead,
-        queues=_queues(app),
+        queues=queue_lengths(app, sorted(set(QUEUES.values()))),
         collections=_collections(calls, timeout) if workers else {},
         workers=workers,
     )
-
-
-def _queues(app: Celery) -> dict[str, int]:
-    lengths = {}
-    with vendor_errors("looking at the queues"), app.connection_for_write() as connection:
-        # Such a connection tries for ever by itself.
-        connection.ensure_connection(max_retries=1)
-        for queue in sorted(set(QUEUES.values())):
-            with connection.channel() as channel:
-                try:
-                    declared: Any = Queue(queue, channel=channel).queue_declare(passive=True)
-                    lengths[queue] = declared.message_count
-                except ChannelError:  # Redis has no empty lists: a queue without messages does not exist
-                    lengths[queue] = 0
-    return lengths
 
 
 def _workers(app: Celery) -> int:

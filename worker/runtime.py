@@ -22,15 +22,18 @@ from contract import (
     decode_search_many,
 )
 from producer.ledger import Ledger
+from producer.publisher import Publisher
 from worker.adapters.milvus import MilvusIndex
 from worker.adapters.oss import OssObjectStore
 from worker.adapters.recent import RecentRows
 from worker.core import hashing
 from worker.core.outcomes import RetryPolicy
-from worker.services.batches import Batches, Publisher
+from worker.services.batches import Batches
 from worker.services.ingest import Budget, Ingest
+from worker.services.leases import Leases
 from worker.services.removal import Removal
 from worker.services.search import Search
+from worker.services.sweeper import Sweeper
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 
@@ -50,7 +53,7 @@ class Runtime:
 
     def close(self) -> None:
         """Close every connection that was opened."""
-        for name in ("objects", "index", "ledger"):
+        for name in ("leases", "objects", "index", "ledger"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -77,7 +80,23 @@ class Runtime:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger."""
-        return Ledger.from_url(self.settings.ledger_url, dead_letters_max=self.settings.dead_letters_max)
+        return Ledger.from_url(
+            self.settings.ledger_url,
+            dead_letters_max=self.settings.dead_letters_max,
+            overdue_seconds=self.settings.overdue_seconds,
+        )
+
+    @cached_property
+    def leases(self) -> Leases:
+        """The sign of life for the batches at hand."""
+        settings = self.settings
+        longest = settings.batch_seconds + settings.object_seconds + settings.write_seconds
+        return Leases(self.ledger.renew, seconds=settings.lease_seconds, longest=longest, now=time.time)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Publishes retries, and what was lost."""
+        return self._make_publisher(self.ledger)
 
     @cached_property
     def batches(self) -> Batches:
@@ -95,10 +114,11 @@ class Runtime:
         )
         return Batches(
             self.ledger,
-            self._make_publisher(self.ledger),
+            self.publisher,
             ingest,
             attempts=settings.retry_attempts,
             wait_when_full=settings.retry_cap_seconds,
+            leases=self.leases,
             now=time.time,
         )
 
@@ -143,6 +163,10 @@ class Runtime:
         milliseconds = round((time.monotonic() - begun) * 1000, 1)
         log.info("search_answered", queries=len(queries), matches=sum(map(len, results)), milliseconds=milliseconds)
         return results
+
+    def sweep(self) -> int:
+        """Answer `lookalike.sweep`."""
+        return Sweeper(self.ledger, self.publisher, now=time.time)()
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Answer `lookalike.stats`."""

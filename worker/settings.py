@@ -39,6 +39,7 @@ class WorkerSettings(ClientSettings):
         batch_seconds: a batch hands back what it has not begun after so many seconds.
         write_seconds: seconds to wait for the rows of a batch to be durable.
         write_rows: rows in one upsert at the most.
+        lease_seconds: a batch whose worker gives no sign of life for so long is worked on elsewhere.
         retry_attempts: tries at a transient failure before an event is a dead letter.
         retry_cap_seconds: the longest wait between two tries.
         search_seconds: seconds in which a search tries transient failures again.
@@ -72,6 +73,7 @@ class WorkerSettings(ClientSettings):
     batch_seconds: Seconds = 90.0
     write_seconds: Seconds = 60.0
     write_rows: Annotated[int, Field(ge=1, le=16384)] = 4096
+    lease_seconds: Annotated[float, Field(ge=1)] = 60.0
     retry_attempts: Count = 12
     retry_cap_seconds: Seconds = 120.0
     search_seconds: Seconds = 10.0

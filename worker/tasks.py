@@ -4,7 +4,7 @@ import time
 from typing import Any, Final
 
 from celery import Celery, Task
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 
 from contract import (
     DELETE,
@@ -12,6 +12,7 @@ from contract import (
     SEARCH,
     SEARCH_MANY,
     STATS,
+    SWEEP,
     DeleteResult,
     IngestResult,
     InvalidMessage,
@@ -21,7 +22,7 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
 )
-from worker.core.errors import Misconfigured, Transient
+from worker.core.errors import Busy, Misconfigured, Transient
 from worker.runtime import Runtimes
 
 _REDELIVER_SECONDS: Final = 1.0
@@ -32,12 +33,20 @@ _TOLD: Final = (InvalidMessage, QueryNotFound, QueryRejected, ServiceUnavailable
 
 def register(app: Celery, runtimes: Runtimes) -> None:
     """Declare the tasks on an application, and on no other that the process makes."""
+    _register_writes(app, runtimes)
+    _register_reads(app, runtimes)
+    _register_upkeep(app, runtimes)
 
+
+def _register_writes(app: Celery, runtimes: Runtimes) -> None:
     @app.task(name=INGEST, bind=True, throws=_TOLD, shared=False)
     def ingest(self: "Task[Any, Any]", *args: Any, **message: Any) -> IngestResult:
         """Index the pictures of 1 to 100 events."""
         try:
             return runtimes.current().ingest(str(self.request.id), _keywords(args, message))
+        except Busy as error:
+            # Not a result: this delivery has the same task id as the one that will have it.
+            raise Ignore from error
         except ServiceUnavailable as error:
             # Without the ledger nothing can be promised: the message goes back to the queue as it is.
             time.sleep(_REDELIVER_SECONDS)
@@ -53,6 +62,8 @@ def register(app: Celery, runtimes: Runtimes) -> None:
             countdown = runtime.policy.delay(self.request.retries + 1)
             raise self.retry(exc=ServiceUnavailable(str(error)), countdown=countdown) from error
 
+
+def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     # A search is not worth doing twice: its caller waits, and asks again. So it is acknowledged at once.
     @app.task(name=SEARCH, acks_late=False, throws=_TOLD, shared=False)
     def search(*args: Any, **message: Any) -> SearchResult:
@@ -64,6 +75,8 @@ def register(app: Celery, runtimes: Runtimes) -> None:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
 
+
+def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
     @app.task(name=STATS, acks_late=False, throws=_TOLD, shared=False)
     def stats() -> dict[str, dict[str, int]]:
         """Count the rows of the collections."""
@@ -71,6 +84,11 @@ def register(app: Celery, runtimes: Runtimes) -> None:
             return runtimes.current().stats()
         except (Transient, Misconfigured) as error:
             raise ServiceUnavailable(str(error)) from error
+
+    @app.task(name=SWEEP, acks_late=False, throws=_TOLD, shared=False)
+    def sweep() -> dict[str, int]:
+        """Publish again what was lost, or whose worker died."""
+        return {"published": runtimes.current().sweep()}
 
 
 def _keywords(args: tuple[Any, ...], message: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,11 @@ class Worker:
             self._process.kill()
             self._process.wait(10)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the main process."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def lines(self) -> list[dict[str, Any]]:
         """The log's lines of JSON. Celery's banner is none."""
         texts = self.log.read_text().splitlines()

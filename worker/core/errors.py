@@ -8,6 +8,10 @@ from typing import ClassVar
 from contract import LookalikeError, Reason
 
 
+class Busy(LookalikeError):
+    """Another worker is at this batch: the message was delivered twice, and this delivery is dropped."""
+
+
 class Transient(LookalikeError):
     """It may work later: a time-out, a reset, a 5xx, a server that is starting."""
 

@@ -9,7 +9,9 @@ import structlog
 
 from contract import DeadLetter, IngestResult, InvalidMessage, Reason, ServiceUnavailable, decode_ingest
 from producer.ledger import Batch, Begun, DeadLettersFull, Ledger
+from worker.core.errors import Busy
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
+from worker.services.leases import Leases
 
 log = structlog.get_logger(__name__)
 
@@ -32,9 +34,11 @@ class Batches:
         *,
         attempts: int,
         wait_when_full: float,
+        leases: Leases,
         now: Callable[[], float],
     ) -> None:
         self._ledger = ledger
+        self._leases = leases
         self._publisher = publisher
         self._ingest = ingest
         self._attempts = attempts
@@ -49,6 +53,7 @@ class Batches:
 
         Raises:
             InvalidMessage: the message is not one of ours; what it carried is in the dead letters.
+            Busy: another worker is at the same batch.
             ServiceUnavailable: the ledger cannot be reached; the message must be delivered again.
         """
         try:
@@ -56,7 +61,9 @@ class Batches:
         except InvalidMessage as error:
             self._bury(batch_id, message, error)
             raise
-        begun = self._ledger.begin(Batch(batch_id, events), self._now())
+        begun = self._ledger.begin(Batch(batch_id, events), self._now(), lease=self._leases.seconds)
+        if begun.busy:
+            raise Busy("another worker is at this batch")
         if begun.settled is not None:
             log.info("batch_already_settled", **begun.settled)
             return cast("IngestResult", begun.settled)
@@ -65,9 +72,9 @@ class Batches:
             outcomes: list[Outcome] = [
                 Dead(event, Reason.CRASH, f"{begun.attempts - 1} workers died or lost it") for event in events
             ]
-        else:
-            outcomes = self._ingest(events, begun.attempts)
-        return self._settle(batch_id, begun, outcomes)
+            return self._settle(batch_id, begun, outcomes)
+        with self._leases.hold(batch_id):
+            return self._settle(batch_id, begun, self._ingest(events, begun.attempts))
 
     def _bury(self, batch_id: str, message: Mapping[str, Any], error: InvalidMessage) -> None:
         events = message.get("events")
@@ -98,7 +105,7 @@ class Batches:
         begun: Begun,
         outcomes: Sequence[Outcome],
         dead: Sequence[Dead],
-        successors: Sequence[tuple[Batch, float]],
+        successors: Sequence[Batch],
     ) -> IngestResult:
         indexed = sum(isinstance(outcome, Indexed) for outcome in outcomes)
         unchanged = sum(isinstance(outcome, Unchanged) for outcome in outcomes)
@@ -119,18 +126,18 @@ class Batches:
             )
             for one in dead
         ]
-        ours = self._ledger.settle(batch_id, result, dead=letters, successors=[batch for batch, _ in successors])
+        ours = self._ledger.settle(batch_id, result, self._now(), dead=letters, successors=successors)
         # Where another delivery of the same message was faster, its retries travel already.
-        for batch, delay in successors if ours else ():
+        for batch in successors if ours else ():
             try:
-                self._publisher.publish(batch, countdown=delay)
+                self._publisher.publish(batch, countdown=batch.delay)
             except ServiceUnavailable as error:
                 # The ledger holds it: nothing is lost, and it is published again from there.
                 log.warning("successor_not_published", batch=batch.id, error=str(error))
         return result
 
 
-def _successors(again: Sequence[Retry], attempts: int) -> list[tuple[Batch, float]]:
+def _successors(again: Sequence[Retry], attempts: int) -> list[Batch]:
     """Put the events to try again into new batches: those whose try counted, and those that only ran out of time."""
     batches = []
     for counts in (True, False):
@@ -142,8 +149,8 @@ def _successors(again: Sequence[Retry], attempts: int) -> list[tuple[Batch, floa
     return batches
 
 
-def _successor(events: Sequence[Any], attempts: int, delay: float) -> tuple[Batch, float]:
-    return Batch(str(uuid.uuid4()), events, attempts), delay
+def _successor(events: Sequence[Any], attempts: int, delay: float) -> Batch:
+    return Batch(str(uuid.uuid4()), events, attempts, delay)
 
 
 def _named(event: object) -> dict[str, Any]:

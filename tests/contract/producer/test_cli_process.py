@@ -74,7 +74,7 @@ def test_a_reader_that_goes_away(url: str, ledger: Ledger) -> None:
     """As in `lookalike dead list | head -1`: no traceback."""
     letters = [DeadLetter({"meta_id": n}, Reason.NOT_FOUND, "x" * 1000, 1, "first", "last") for n in range(300)]
     ledger.record(Batch("one", [1]), 0.0)
-    ledger.settle("one", {}, dead=letters)
+    ledger.settle("one", {}, 1003.0, dead=letters)
     env = QUIET | {"LOOKALIKE_BROKER_URL": url}
     with subprocess.Popen(
         [PROGRAM, "dead", "list", "--json"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

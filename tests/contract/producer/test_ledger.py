@@ -79,7 +79,7 @@ def test_a_settled_batch_begun_again_tells_its_result(ledger: Ledger) -> None:
     """A second delivery of the message is answered from the ledger and opens nothing."""
     ledger.record(Batch("one", EVENTS), 1000.0)
     ledger.begin(Batch("one", EVENTS), 1001.0)
-    ledger.settle("one", RESULT)
+    ledger.settle("one", RESULT, 1003.0)
     again = ledger.begin(Batch("one", EVENTS), 1002.0)
     assert again.settled == RESULT
     ledger.record(Batch("one", EVENTS), 1003.0)
@@ -89,7 +89,7 @@ def test_a_settled_batch_begun_again_tells_its_result(ledger: Ledger) -> None:
 def test_what_is_remembered_expires(ledger: Ledger, server: redis.Redis) -> None:
     """Results of settled batches do not pile up, and outlive the visibility timeout."""
     ledger.record(Batch("one", EVENTS), 1000.0)
-    ledger.settle("one", RESULT)
+    ledger.settle("one", RESULT, 1003.0)
     ttls = [server.ttl(key) for key in server.keys("*settled*")]
     assert len(ttls) == 1
     assert 300 < ttls[0] <= 3600
@@ -98,9 +98,9 @@ def test_what_is_remembered_expires(ledger: Ledger, server: redis.Redis) -> None
 def test_settling_twice_or_what_is_not_open(ledger: Ledger) -> None:
     """Two workers with the same message settle it once: letters and successors of the second are not recorded."""
     ledger.record(Batch("one", EVENTS), 1000.0)
-    ledger.settle("one", RESULT, dead=[letter()])
-    ledger.settle("one", RESULT, dead=[letter()], successors=[Batch("next", EVENTS)])
-    ledger.settle("never", RESULT, dead=[letter()], successors=[Batch("next", EVENTS)])
+    ledger.settle("one", RESULT, 1003.0, dead=[letter()])
+    ledger.settle("one", RESULT, 1003.0, dead=[letter()], successors=[Batch("next", EVENTS)])
+    ledger.settle("never", RESULT, 1003.0, dead=[letter()], successors=[Batch("next", EVENTS)])
     assert ledger.summary(1010.0) == Summary(0, 0.0, 1)
 
 
@@ -109,7 +109,7 @@ def test_successors_carry_on(ledger: Ledger) -> None:
     ledger.record(Batch("one", EVENTS), 1000.0)
     ledger.begin(Batch("one", EVENTS), 1001.0)
     successors = [Batch("two", EVENTS[:1], attempts=1), Batch("three", EVENTS[1:], attempts=0)]
-    ledger.settle("one", RESULT, successors=successors)
+    ledger.settle("one", RESULT, 1003.0, successors=successors)
     assert ledger.summary(1010.0) == Summary(2, 10.0, 0)
     assert ledger.begin(Batch("two", EVENTS[:1]), 1002.0) == Begun(2, 1000.0, None)
     assert ledger.begin(Batch("three", EVENTS[1:]), 1002.0) == Begun(1, 1000.0, None)
@@ -118,7 +118,7 @@ def test_successors_carry_on(ledger: Ledger) -> None:
 def test_letters_and_successors_together(ledger: Ledger) -> None:
     """One event dies, one is tried again: the arguments of the two kinds are not confused."""
     ledger.record(Batch("one", EVENTS), 1000.0)
-    ledger.settle("one", RESULT, dead=[letter(1), letter(2), letter(3)], successors=[Batch("two", EVENTS[1:])])
+    ledger.settle("one", RESULT, 1003.0, dead=[letter(1), letter(2), letter(3)], successors=[Batch("two", EVENTS[1:])])
     assert ledger.summary(1010.0) == Summary(1, 10.0, 3)
     assert [dead.event["meta_id"] for dead in ledger.dead_letters()] == [1, 2, 3]
 
@@ -127,7 +127,7 @@ def test_dead_letters_come_back_as_they_were(ledger: Ledger) -> None:
     """Also of an event that fits no contract."""
     odd = DeadLetter(["no", {"event": None}], Reason.INVALID, "not an object\n", 1, "first", "last")
     ledger.record(Batch("one", EVENTS), 1000.0)
-    ledger.settle("one", RESULT, dead=[letter(), odd])
+    ledger.settle("one", RESULT, 1003.0, dead=[letter(), odd])
     assert list(ledger.dead_letters()) == [letter(), odd]
 
 
@@ -135,7 +135,7 @@ def test_dead_letters_are_read_in_pages(ledger: Ledger) -> None:
     """All of them, in order, each once, however many pages they fill."""
     for start in range(0, 1100, 100):
         ledger.record(Batch(f"batch-{start}", EVENTS), 1000.0)
-        ledger.settle(f"batch-{start}", RESULT, dead=[letter(number) for number in range(start, start + 100)])
+        ledger.settle(f"batch-{start}", RESULT, 1003.0, dead=[letter(number) for number in range(start, start + 100)])
     assert [dead.event["meta_id"] for dead in ledger.dead_letters()] == list(range(1100))
 
 
@@ -143,15 +143,15 @@ def test_a_full_stream_changes_nothing(url: str) -> None:
     """At the cap neither letters nor successors are recorded, and the batch stays open; without letters it settles."""
     ledger = Ledger.from_url(url, dead_letters_max=3)
     ledger.record(Batch("one", EVENTS), 1000.0)
-    ledger.settle("one", RESULT, dead=[letter(), letter()])
+    ledger.settle("one", RESULT, 1003.0, dead=[letter(), letter()])
     ledger.record(Batch("two", EVENTS), 1000.0)
     with pytest.raises(DeadLettersFull, match="cap of 3"):
-        ledger.settle("two", RESULT, dead=[letter(), letter()], successors=[Batch("next", EVENTS)])
+        ledger.settle("two", RESULT, 1003.0, dead=[letter(), letter()], successors=[Batch("next", EVENTS)])
     assert ledger.summary(1010.0) == Summary(2, 10.0, 2)
     assert ledger.begin(Batch("two", EVENTS), 1001.0).settled is None
-    ledger.settle("two", RESULT, dead=[letter()])
+    ledger.settle("two", RESULT, 1003.0, dead=[letter()])
     ledger.record(Batch("three", EVENTS), 1000.0)
-    ledger.settle("three", RESULT)
+    ledger.settle("three", RESULT, 1003.0)
     assert ledger.summary(1010.0) == Summary(0, 0.0, 3)
     ledger.close()
 
@@ -168,14 +168,14 @@ def test_a_full_redis_changes_nothing_and_a_batch_without_news_settles(own_valke
         refused: list[Callable[[], object]] = [
             lambda: ledger.record(Batch("four", EVENTS), 1000.0),
             lambda: ledger.begin(Batch("one", EVENTS), 1000.0),
-            lambda: ledger.settle("one", RESULT, dead=[letter()]),
-            lambda: ledger.settle("one", RESULT, successors=[Batch("next", EVENTS)]),
+            lambda: ledger.settle("one", RESULT, 1003.0, dead=[letter()]),
+            lambda: ledger.settle("one", RESULT, 1003.0, successors=[Batch("next", EVENTS)]),
         ]
         for call in refused:
             with pytest.raises(ServiceUnavailable, match="the ledger"):
                 call()
             assert ledger.summary(1010.0) == Summary(6, 10.0, 0)
-        ledger.settle("one", RESULT)
+        ledger.settle("one", RESULT, 1003.0)
         ledger.forget("two")
         assert ledger.summary(1010.0) == Summary(2, 10.0, 0)
         server.config_set("maxmemory", 0)
@@ -194,9 +194,9 @@ def test_scripts_survive_a_flush_of_the_script_cache(ledger: Ledger, server: red
 def test_all_keys_share_a_slot(ledger: Ledger, server: redis.Redis) -> None:
     """In a Redis Cluster the scripts may touch them together."""
     ledger.record(Batch("one", EVENTS), 1000.0)
-    ledger.settle("one", RESULT, dead=[letter()], successors=[Batch("two", EVENTS)])
+    ledger.settle("one", RESULT, 1003.0, dead=[letter()], successors=[Batch("two", EVENTS)])
     keys = server.keys()
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert all(str(key).startswith("{lookalike}:") for key in keys)
 
 
@@ -212,7 +212,7 @@ def test_nobody_listens() -> None:
     calls: list[Callable[[], object]] = [
         lambda: ledger.record(Batch("one", EVENTS), 1000.0),
         lambda: ledger.begin(Batch("one", EVENTS), 1000.0),
-        lambda: ledger.settle("one", RESULT),
+        lambda: ledger.settle("one", RESULT, 1003.0),
         lambda: ledger.forget("one"),
         lambda: ledger.summary(1000.0),
         lambda: list(ledger.dead_letters()),

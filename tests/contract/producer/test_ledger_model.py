@@ -1,5 +1,7 @@
 """Whatever is done in whatever order, the ledger counts as a simple model does."""
 
+from dataclasses import dataclass
+
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -9,13 +11,26 @@ from contract import DeadLetter, Reason
 from producer.ledger import Batch, DeadLettersFull, Ledger
 
 CAP = 6
+OVERDUE = 120.0
 LETTER = DeadLetter({"meta_id": 1}, Reason.NOT_FOUND, "no such object", 1, "first", "last")
 RESULT = {"indexed": 1}
 
 # Few names, so that the same batch is met again.
 ids = st.sampled_from(["a", "b", "c", "d"])
 sizes = st.integers(1, 3)
-times = st.integers(0, 1000).map(float)
+leases = st.integers(0, 100).map(float)
+
+
+@dataclass
+class Open:
+    """An open batch, as the model has it."""
+
+    size: int
+    first_seen: float
+    attempts: int
+    due: float
+    lease: float | None = None
+    sweeps: int = 0
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -25,10 +40,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger.from_url(self.url, dead_letters_max=CAP)
+        self.ledger = Ledger.from_url(self.url, dead_letters_max=CAP, overdue_seconds=OVERDUE)
         with redis.Redis.from_url(self.url) as server:
             server.flushdb()
-        self.open: dict[str, tuple[int, float, int]] = {}
+        self.now = 0.0
+        self.open: dict[str, Open] = {}
         self.settled: dict[str, dict[str, int]] = {}
         self.dead = 0
 
@@ -36,23 +52,55 @@ class LedgerMachine(RuleBasedStateMachine):
         """Close the connections."""
         self.ledger.close()
 
-    @rule(name=ids, size=sizes, now=times)
-    def record(self, name: str, size: int, now: float) -> None:
-        """Open a batch that is neither open nor settled."""
-        self.ledger.record(Batch(name, [1] * size), now)
-        if name not in self.open and name not in self.settled:
-            self.open[name] = (size, now, 0)
+    @rule(seconds=st.integers(1, 200))
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        self.now += seconds
 
-    @rule(name=ids, size=sizes, now=times)
-    def begin(self, name: str, size: int, now: float) -> None:
-        """Count an attempt, or hear how it ended."""
-        begun = self.ledger.begin(Batch(name, [1] * size), now)
+    @rule(name=ids, size=sizes)
+    def record(self, name: str, size: int) -> None:
+        """Open a batch that is neither open nor settled."""
+        self.ledger.record(Batch(name, [1] * size), self.now)
+        if name not in self.open and name not in self.settled:
+            self.open[name] = Open(size, self.now, 0, self.now + OVERDUE)
+
+    @rule(name=ids, size=sizes, lease=leases)
+    def begin(self, name: str, size: int, lease: float) -> None:
+        """Count an attempt, or hear how it ended, or that another worker is at it."""
+        begun = self.ledger.begin(Batch(name, [1] * size), self.now, lease=lease)
         if name in self.settled:
             assert begun.settled == self.settled[name]
             return
-        size, first_seen, attempts = self.open.get(name, (size, now, 0))
-        self.open[name] = (size, first_seen, attempts + 1)
-        assert (begun.attempts, begun.first_seen, begun.settled) == (attempts + 1, first_seen, None)
+        batch = self.open.setdefault(name, Open(size, self.now, 0, 0))
+        busy = batch.lease is not None and batch.lease > self.now
+        if not busy:
+            batch.attempts += 1
+            batch.lease = batch.due = self.now + lease
+        assert (begun.attempts, begun.first_seen, begun.settled) == (batch.attempts, batch.first_seen, None)
+        assert begun.busy == busy
+
+    @rule(names=st.lists(ids, unique=True), seconds=leases)
+    def renew(self, names: list[str], seconds: float) -> None:
+        """Keep leases; a batch that was not begun has none to keep."""
+        self.ledger.renew(names, self.now + seconds)
+        for name in names:
+            batch = self.open.get(name)
+            if batch is not None and batch.lease is not None:
+                batch.lease = batch.due = self.now + seconds
+
+    @rule(begun=st.booleans())
+    def take_overdue(self, begun: bool) -> None:
+        """Take all batches of a kind whose time has come; each comes again later, and later."""
+        taken = {batch.id: len(batch.events) for batch in self.ledger.take_overdue(self.now, limit=100, begun=begun)}
+        expected = {
+            name: batch
+            for name, batch in self.open.items()
+            if (batch.lease is not None) == begun and batch.due <= self.now
+        }
+        assert taken == {name: batch.size for name, batch in expected.items()}
+        for batch in expected.values():
+            batch.due = self.now + OVERDUE * 2 ** min(batch.sweeps, 6)
+            batch.sweeps += 1
 
     @rule(name=ids)
     def forget(self, name: str) -> None:
@@ -60,34 +108,42 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.forget(name)
         self.open.pop(name, None)
 
-    @rule(name=ids, dead=st.integers(0, 3), successors=st.lists(sizes, max_size=2), attempts=st.integers(0, 9))
-    def settle(self, name: str, dead: int, successors: list[int], attempts: int) -> None:
+    @rule(
+        name=ids,
+        dead=st.integers(0, 3),
+        successors=st.lists(st.tuples(sizes, st.integers(0, 50)), max_size=2),
+        attempts=st.integers(0, 9),
+    )
+    def settle(self, name: str, dead: int, successors: list[tuple[int, int]], attempts: int) -> None:
         """End a batch, if it is open and there is room for its letters."""
         carry_on = [
-            Batch(f"{name}/{len(self.settled)}/{number}", [1] * size, attempts)
-            for number, size in enumerate(successors)
+            Batch(f"{name}/{len(self.settled)}/{number}", [1] * size, attempts, delay)
+            for number, (size, delay) in enumerate(successors)
         ]
         full = name in self.open and dead > 0 and self.dead + dead > CAP
         try:
-            self.ledger.settle(name, RESULT, dead=[LETTER] * dead, successors=carry_on)
+            ours = self.ledger.settle(name, RESULT, self.now, dead=[LETTER] * dead, successors=carry_on)
         except DeadLettersFull:
             assert full
             return
         assert not full
-        if name in self.open:
-            _, first_seen, _ = self.open.pop(name)
+        assert ours == (name in self.open)
+        if ours:
+            first_seen = self.open.pop(name).first_seen
             self.settled[name] = RESULT
             self.dead += dead
-            self.open |= {batch.id: (len(batch.events), first_seen, attempts) for batch in carry_on}
+            for batch in carry_on:
+                due = self.now + batch.delay + OVERDUE
+                self.open[batch.id] = Open(len(batch.events), first_seen, attempts, due)
 
     @invariant()
     def counts_agree(self) -> None:
         """Outstanding events, the age of the oldest, and the letters."""
-        summary = self.ledger.summary(1000.0)
-        assert summary.outstanding == sum(size for size, _, _ in self.open.values())
+        summary = self.ledger.summary(self.now)
+        assert summary.outstanding == sum(batch.size for batch in self.open.values())
         assert summary.dead == self.dead == len(list(self.ledger.dead_letters()))
-        first = min((first_seen for _, first_seen, _ in self.open.values()), default=1000.0)
-        assert summary.oldest_seconds == 1000.0 - first
+        first = min((batch.first_seen for batch in self.open.values()), default=self.now)
+        assert summary.oldest_seconds == self.now - first
 
 
 def test_the_ledger_agrees_with_the_model(url: str) -> None:
@@ -96,6 +152,6 @@ def test_the_ledger_agrees_with_the_model(url: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -8,8 +8,10 @@ import pytest
 
 from contract import InvalidMessage, Reason, ServiceUnavailable, UploadEvent
 from producer.ledger import Batch, Ledger
+from worker.core.errors import Busy
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
 from worker.services.batches import Batches
+from worker.services.leases import Leases
 
 NOW = 1_800_000_000.0
 
@@ -51,6 +53,11 @@ class Script:
         return list(self.outcomes)
 
 
+def idle_leases() -> Leases:
+    """Leases that are never due to be renewed within a test."""
+    return Leases(lambda batch_ids, until: None, seconds=3000, longest=10_000, now=lambda: NOW)  # noqa: ARG005
+
+
 @pytest.fixture
 def outbox() -> Outbox:
     """What is published."""
@@ -66,7 +73,7 @@ def script() -> Script:
 @pytest.fixture
 def batches(ledger: Ledger, outbox: Outbox, script: Script) -> Batches:
     """The service on a real ledger."""
-    return Batches(ledger, outbox, script, attempts=3, wait_when_full=60, now=lambda: NOW)
+    return Batches(ledger, outbox, script, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW)
 
 
 def test_counts_add_up_and_the_batch_is_closed(ledger: Ledger, batches: Batches, script: Script) -> None:
@@ -133,18 +140,31 @@ def test_a_second_delivery_changes_nothing(ledger: Ledger, batches: Batches, scr
 
 
 def test_of_two_deliveries_at_once_only_the_first_to_end_counts(ledger: Ledger, outbox: Outbox, script: Script) -> None:
-    """A batch that another worker settles meanwhile leaves no second retry and no second dead letter."""
+    """A worker whose lease had run out leaves no second retry and no second dead letter."""
     script.outcomes = [Dead(event(1).model_dump(), Reason.NOT_AN_IMAGE, "text"), Retry(event(2), "reset", 1)]
-    inner = Batches(ledger, outbox, script, attempts=3, wait_when_full=60, now=lambda: NOW)
+    later = Batches(
+        ledger, outbox, script, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW + 10_000
+    )
 
     def overtaken(events: Sequence[object], attempt: int) -> list[Outcome]:
-        inner("b", message(1, 2))
+        later("b", message(1, 2))
         return script(events, attempt)
 
-    Batches(ledger, outbox, overtaken, attempts=3, wait_when_full=60, now=lambda: NOW)("b", message(1, 2))
+    Batches(ledger, outbox, overtaken, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW)(
+        "b", message(1, 2)
+    )
     assert len(outbox.sent) == 1
     summary = ledger.summary(NOW)
     assert (summary.outstanding, summary.dead) == (1, 1)
+
+
+def test_a_second_delivery_meanwhile_is_dropped(ledger: Ledger, batches: Batches, outbox: Outbox) -> None:
+    """While one worker is at a batch, another that gets the same message leaves it alone, and no try is counted."""
+    ledger.begin(Batch("b", message(1)["events"]), NOW - 1, lease=60)
+    with pytest.raises(Busy):
+        batches("b", message(1))
+    assert ledger.begin(Batch("b", message(1)["events"]), NOW + 60).attempts == 2
+    assert outbox.sent == []
 
 
 @pytest.mark.parametrize(
@@ -186,7 +206,7 @@ def test_a_batch_that_kills_its_workers_is_given_up(ledger: Ledger, batches: Bat
 def test_full_dead_letters_lose_nothing(ledger: Ledger, outbox: Outbox, script: Script) -> None:
     """What cannot be recorded as dead stays in the ledger, and is tried again later without using a try."""
     small = Ledger(ledger.connection, dead_letters_max=1)
-    batches = Batches(small, outbox, script, attempts=3, wait_when_full=60, now=lambda: NOW)
+    batches = Batches(small, outbox, script, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW)
     script.outcomes = [Dead(event(n).model_dump(), Reason.NOT_AN_IMAGE, "text") for n in (1, 2)]
     assert batches("b", message(1, 2)) == {"indexed": 0, "unchanged": 0, "dead": 0, "retried": 2}
     ((kept, countdown),) = outbox.sent

@@ -32,4 +32,4 @@ def test_memory_is_bounded(ledger: Ledger) -> None:
     RecentRows(ledger.connection, collection="images_ahash").put(ROWS)
     keys = list(ledger.connection.scan_iter("*row*"))
     assert len(keys) == 3
-    assert all(0 < ledger.connection.ttl(key) <= 60 for key in keys)  # type: ignore[operator]
+    assert all(0 < ledger.connection.ttl(key) <= 60 for key in keys)

@@ -1,0 +1,81 @@
+"""The variables that say where everything is: for shells and workers, and in the file `env`."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Final
+
+from devstack import milvus, valkey
+from devstack.errors import StackError
+from devstack.identity import MARK
+from devstack.programs import FLOWER, Kind
+from devstack.state import State
+
+_PREFIX: Final = "LOOKALIKE_"
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Names that a stack defines, whether it runs the service or not. A caller's value for these is never passed on.
+DEFINED: Final = frozenset(
+    {
+        "LOOKALIKE_BROKER_URL",
+        "LOOKALIKE_RESULT_BACKEND_URL",
+        "LOOKALIKE_LEDGER_URL",
+        "LOOKALIKE_MILVUS_URI",
+        "LOOKALIKE_OSS_ENDPOINT",
+        "LOOKALIKE_OSS_BUCKET",
+        "LOOKALIKE_OSS_REGION",
+        "LOOKALIKE_FLOWER_URL",
+        "OSS_ACCESS_KEY_ID",
+        "OSS_ACCESS_KEY_SECRET",
+    }
+)
+# Of temporary credentials, which the stack's are not.
+_SESSION_TOKEN: Final = "OSS_SESSION_TOKEN"  # noqa: S105 - a name
+_NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+_LOOPBACK: Final = "127.0.0.1,localhost"
+
+
+def variables(state: State) -> dict[str, str]:
+    """Name the addresses and credentials of what the stack runs."""
+    found = {"OSS_ACCESS_KEY_ID": state.access_key_id, "OSS_ACCESS_KEY_SECRET": state.access_key_secret}
+    if Kind.VALKEY in state.programs:
+        port, password = state.ports[Kind.VALKEY], state.valkey_password
+        found["LOOKALIKE_BROKER_URL"] = valkey.url(port, valkey.BROKER_DATABASE, password)
+        found["LOOKALIKE_RESULT_BACKEND_URL"] = valkey.url(port, valkey.RESULT_DATABASE, password)
+        found["LOOKALIKE_LEDGER_URL"] = valkey.url(port, valkey.LEDGER_DATABASE, password)
+    if Kind.MILVUS in state.programs:
+        found["LOOKALIKE_MILVUS_URI"] = f"http://127.0.0.1:{state.ports[milvus.PROXY]}"
+    if Kind.OSS in state.programs:
+        found["LOOKALIKE_OSS_ENDPOINT"] = f"http://127.0.0.1:{state.ports[Kind.OSS]}"
+        found["LOOKALIKE_OSS_BUCKET"] = state.bucket
+        found["LOOKALIKE_OSS_REGION"] = state.region
+    if FLOWER in state.programs:
+        found["LOOKALIKE_FLOWER_URL"] = f"http://127.0.0.1:{state.ports[FLOWER]}"
+    return found
+
+
+def for_programs(caller: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """Give what every program finds in its environment: the caller's, with our addresses in the place of Lookalike's.
+
+    Nothing on loopback goes through a proxy.
+    """
+    kept = {name: value for name, value in caller.items() if not name.startswith(_PREFIX) and name != _SESSION_TOKEN}
+    for name in _NO_PROXY:
+        kept[name] = ",".join(filter(None, (kept.get(name), _LOOPBACK)))
+    return kept | dict(ours)
+
+
+def tuning(caller: Mapping[str, str]) -> dict[str, str]:
+    """Pick the caller's variables that tune workers: LOOKALIKE_HASH and whatever else we do not define."""
+    return {
+        name: value
+        for name, value in caller.items()
+        if name.startswith(_PREFIX) and name not in DEFINED and name != MARK
+    }
+
+
+def render(found: Mapping[str, str]) -> str:
+    """Render a file that a shell can read: `set -a; . env; set +a`."""
+    for name in found:
+        if not _NAME.fullmatch(name):
+            raise StackError(f"{name!r} is no name of a shell variable")
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in found.items())

@@ -1,0 +1,107 @@
+"""What dies with a message in its hands leaves nothing behind."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import redis
+from pymilvus import MilvusClient
+
+from devstack.oss import Fault, FaultClient
+from producer import Client
+from tests.corpus import photos
+from tests.integration.conftest import client_settings
+from tests.integration.processes import Worker, eventually, settled
+from worker.adapters.oss import OssObjectStore
+
+# Short enough for a test: a lease of 2 s, 3 s until a batch that nobody has begun on counts as lost.
+ADDRESSES = ("LOOKALIKE_BROKER_URL", "LOOKALIKE_RESULT_BACKEND_URL", "LOOKALIKE_LEDGER_URL")
+QUICK = {"LOOKALIKE_LEASE_SECONDS": "2", "LOOKALIKE_OVERDUE_SECONDS": "3", "LOOKALIKE_COLLECTION": "recovery"}
+
+
+@pytest.fixture
+def own_env(worker_env: Mapping[str, str]) -> Mapping[str, str]:
+    """The stack with databases of Valkey for these tests alone, so that no other worker takes their messages."""
+    moved = {name: worker_env[name].rpartition("/")[0] + f"/{10 + number}" for number, name in enumerate(ADDRESSES)}
+    return {**worker_env, **moved, **QUICK}
+
+
+@pytest.fixture
+def start(own_env: Mapping[str, str], tmp_path: Path) -> Callable[..., Worker]:
+    """Makes processes of Celery that have these databases."""
+
+    def make(*arguments: str) -> Worker:
+        return Worker(list(arguments), own_env, tmp_path / f"log-{arguments[-1]}")
+
+    return make
+
+
+@pytest.fixture
+def own_client(own_env: Mapping[str, str]) -> Iterator[Client]:
+    """A client of these databases. They are empty before and after."""
+    for name in ADDRESSES:
+        with redis.Redis.from_url(own_env[name]) as server:
+            server.flushdb()
+    with Client(client_settings(own_env)) as client:
+        yield client
+
+
+@pytest.fixture
+def upkeep(start: Callable[..., Worker]) -> Iterator[None]:
+    """A beat that has the ledger swept every second, and the worker that sweeps."""
+    beat = start("beat", "-l", "info", "--max-interval", "1")
+    with beat, start("worker", "-Q", "search", "-P", "threads", "-c", "2", "-n", "search@%h"):
+        yield
+
+
+def rows(milvus: MilvusClient) -> int:
+    """How many rows the recovered events have made."""
+    found = milvus.query("recovery_ahash", output_fields=["count(*)"], consistency_level="Strong")
+    count: int = found[0]["count(*)"]
+    return count
+
+
+@pytest.mark.usefixtures("upkeep")
+def test_a_killed_workers_batches_are_done_by_another(
+    own_client: Client,
+    start: Callable[..., Worker],
+    bucket: OssObjectStore,
+    faults: FaultClient,
+    milvus: MilvusClient,
+) -> None:
+    """Kill -9 in the middle of downloads: long before Celery would deliver again, another worker has done it all."""
+    for n in range(20):
+        bucket.put(f"killed/{n}.png", photos()["coins.png"])
+    events = [{"object_key": f"killed/{n}.png", "meta_id": n, "company_id": 1} for n in range(20)]
+    with (
+        faults.active(Fault("stall", prefix="killed/", times=None)),
+        start("worker", "-Q", "ingest", "-P", "threads", "-c", "8", "-n", "first@%h") as first,
+    ):
+        own_client.enqueue_many(events, batch_size=5)
+        eventually("downloads hang", lambda: faults.count("GET") >= 4)
+        first.send(signal.SIGKILL)
+    with start("worker", "-Q", "ingest", "-P", "threads", "-c", "8", "-n", "second@%h"):
+        settled(own_client, seconds=90)
+    assert rows(milvus) == 20
+    assert own_client.status().dead == 0
+
+
+@pytest.mark.usefixtures("upkeep")
+def test_a_message_that_was_popped_and_not_recorded_is_found_again(
+    own_client: Client,
+    own_env: Mapping[str, str],
+    start: Callable[..., Worker],
+    bucket: OssObjectStore,
+) -> None:
+    """A worker that is killed between its pop and its record leaves a ledger entry, and that is enough."""
+    bucket.put("popped.png", photos()["rocket.jpg"])
+    own_client.enqueue("popped.png", meta_id=100, company_id=1)
+    with redis.Redis.from_url(own_env["LOOKALIKE_BROKER_URL"]) as broker:
+        popped = broker.rpop("ingest")
+    assert isinstance(popped, bytes)
+    assert json.loads(popped)["headers"]["task"] == "lookalike.ingest"
+    with start("worker", "-Q", "ingest", "-P", "threads", "-c", "2", "-n", "only@%h"):
+        settled(own_client, seconds=200)
+    assert own_client.search(meta_id=100, company_id=1, fresh=True)["matches"][0]["object_key"] == "popped.png"
