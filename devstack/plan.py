@@ -9,13 +9,13 @@ from pathlib import Path
 from contract import INGEST_QUEUE, SEARCH_QUEUE
 from devstack import environment, milvus, programs
 from devstack.errors import StackError
-from devstack.programs import FLOWER, SERVICES, Kind, Program
+from devstack.programs import BEAT, FLOWER, SERVICES, Kind, Program
 from devstack.state import DEFAULT_BUCKET, DEFAULT_REGION, State, socket_in
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Which workers to run.
+    """Which workers to run. Celery's beat runs with them.
 
     Attributes:
         processes: of the queue of uploads; one a core unless given.
@@ -55,6 +55,7 @@ class Plan:
             processes = cores() if self.workers.processes is None else self.workers.processes
             names += [f"{INGEST_QUEUE}{number}" for number in range(1, processes + 1)]
             names.append(f"{SEARCH_QUEUE}1")
+            names.append(BEAT)
             names += [FLOWER] if self.workers.flower else []
         return names
 
@@ -81,6 +82,8 @@ class Plan:
                 return programs.make_oss(directory / name, known.ports[name], known.bucket, known.region)
             case Kind.FLOWER:
                 return programs.make_flower(known.ports[name], directory)
+            case Kind.BEAT:
+                return programs.make_beat(directory)
             case _ if name.startswith(SEARCH_QUEUE):
                 return make_worker(name, SEARCH_QUEUE, workers.search_concurrency, directory)
             case _:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from devstack import milvus, milvus_binary, valkey
 
 FLOWER: Final = "flower"
+BEAT: Final = "beat"
 # -P: a folder or file in the working directory never takes the place of an installed package.
 _PYTHON: Final = (sys.executable, "-P", "-m")
 
@@ -24,6 +25,7 @@ class Kind(StrEnum):
     OSS = "oss"
     WORKER = "worker"
     FLOWER = "flower"
+    BEAT = "beat"
 
     @property
     def is_service(self) -> bool:
@@ -115,6 +117,12 @@ def make_flower(port: int, directory: Path) -> Program:
     """Say how to run Flower."""
     command = ("celery", "-A", "worker", "flower", "--address=127.0.0.1", f"--port={port}")
     return Program(name=FLOWER, kind=Kind.FLOWER, command=(*_PYTHON, *command), directory=directory)
+
+
+def make_beat(directory: Path) -> Program:
+    """Say how to run Celery's beat, which has the ledger swept."""
+    command = ("celery", "-A", "worker", "beat", "-l", "info")
+    return Program(name=BEAT, kind=Kind.BEAT, command=(*_PYTHON, *command), directory=directory)
 
 
 def node_name(worker: str) -> str:

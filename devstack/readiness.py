@@ -48,6 +48,8 @@ class Probe:
                 return _answers(self._ports[Kind.OSS], "/")
             case Kind.FLOWER:
                 return _answers(self._ports[FLOWER], "/healthcheck")
+            case Kind.BEAT:
+                return True  # it answers nobody; that it runs is all there is to see
             case Kind.WORKER:
                 return self._pings(node_name(program.name))
             case _:

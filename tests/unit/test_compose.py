@@ -91,7 +91,7 @@ def health(service: str) -> list[str]:
 
 def test_who_is_who() -> None:
     """The services are those that the other tests speak of."""
-    assert OURS == ["ingest", "search", "flower"]
+    assert OURS == ["ingest", "search", "beat", "flower"]
     assert WORKERS == ["ingest", "search"]
     assert OTHERS == ["redis", "milvus", "etcd", "minio"]
 
@@ -134,7 +134,7 @@ def test_workers_scale(service: str) -> None:
     assert node == f"{service}@%h"
 
 
-@pytest.mark.parametrize("service", ["ingest", "flower"])
+@pytest.mark.parametrize("service", ["ingest", "beat", "flower"])
 def test_the_application_loads_with_what_compose_gives(service: str) -> None:
     """`-A worker` finds the application, and it needs nothing that the container does not have."""
     finished = subprocess.run(
@@ -170,10 +170,15 @@ def test_flowers_pulse_is_a_page_of_flower() -> None:
     assert SERVICES["flower"]["ports"] == ["127.0.0.1:5555:5555"]
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_service_is_watched_and_comes_back(service: str) -> None:
-    """Each service has a health check with its limits, and is started again when it ends by itself."""
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "beat"])
+def test_every_service_that_answers_is_watched(service: str) -> None:
+    """Each service has a health check with its limits. Beat answers nobody."""
     assert {"test", "interval", "timeout", "retries"} <= SERVICES[service]["healthcheck"].keys()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_comes_back(service: str) -> None:
+    """It is started again when it ends by itself."""
     assert SERVICES[service]["restart"] == "unless-stopped"
 
 
@@ -264,9 +269,10 @@ def test_the_example_holds_no_credentials() -> None:
     assert {name: (ASKED | OFFERED)[name] for name in CREDENTIALS} == dict.fromkeys(CREDENTIALS, "")
 
 
-def test_flower_is_given_no_secret() -> None:
-    """What faces a browser knows where Redis is, and nothing else."""
-    assert SERVICES["flower"]["environment"] == COMPOSE["x-addresses"]
+@pytest.mark.parametrize("service", ["flower", "beat"])
+def test_who_needs_no_secret_is_given_none(service: str) -> None:
+    """What faces a browser, and what only sends messages, knows where Redis is, and nothing else."""
+    assert SERVICES[service]["environment"] == COMPOSE["x-addresses"]
 
 
 @pytest.mark.parametrize("service", WORKERS)

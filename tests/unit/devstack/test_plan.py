@@ -18,8 +18,15 @@ def test_without_workers_there_are_services_only() -> None:
 def test_there_is_a_worker_for_each_core_and_one_for_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless a number is given, as many processes take uploads as there are cores; their names have numbers."""
     monkeypatch.setattr(plan, "cores", lambda: 3)
-    assert Plan(services=(), workers=Workers()).names() == ["ingest1", "ingest2", "ingest3", "search1", "flower"]
-    assert Plan(services=(), workers=Workers(processes=1, flower=False)).names() == ["ingest1", "search1"]
+    assert Plan(services=(), workers=Workers()).names() == [
+        "ingest1",
+        "ingest2",
+        "ingest3",
+        "search1",
+        "beat",
+        "flower",
+    ]
+    assert Plan(services=(), workers=Workers(processes=1, flower=False)).names() == ["ingest1", "search1", "beat"]
 
 
 def test_workers_are_celerys_with_threads_on_their_queue(monkeypatch: pytest.MonkeyPatch) -> None:
