@@ -84,10 +84,11 @@ class Plan:
                 return programs.make_flower(known.ports[name], directory)
             case Kind.BEAT:
                 return programs.make_beat(directory)
-            case _ if name.startswith(SEARCH_QUEUE):
-                return make_worker(name, SEARCH_QUEUE, workers.search_concurrency, directory)
             case _:
-                return make_worker(name, INGEST_QUEUE, workers.concurrency, directory)
+                searches = name.startswith(SEARCH_QUEUE)
+                queue = SEARCH_QUEUE if searches else INGEST_QUEUE
+                threads = workers.search_concurrency if searches else workers.concurrency
+                return make_worker(name, queue, threads, directory)
 
 
 def make_worker(
