@@ -17,10 +17,7 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 # Unacknowledged messages are redelivered after this many seconds. Every batch hands back what it has not done long
 # before (see worker.settings), and no retry waits longer than half of it.
-visibility_timeout = 300
-broker_transport_options = {"visibility_timeout": visibility_timeout, "socket_keepalive": True}
-result_backend_transport_options = {"visibility_timeout": visibility_timeout}
-del visibility_timeout
+broker_transport_options = {"visibility_timeout": 300, "socket_keepalive": True}
 
 # One message a thread: a message is a batch of up to 100 events, and one that waits in a busy worker could be
 # worked on elsewhere.
@@ -44,8 +41,6 @@ worker_cancel_long_running_tasks_on_connection_loss = False
 
 # Callers read results within seconds; an hour is for those who poll.
 result_expires = 3600
-# An error of one of our classes is raised as that class where `contract` is installed.
-task_store_errors_even_if_ignored = False
 
 # Flower and other monitors see the tasks with their states.
 worker_send_task_events = True

@@ -4,7 +4,7 @@ import binascii
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypedDict
 
 from contract import (
     MAX_EVENTS,
@@ -24,6 +24,39 @@ MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
 
 Image = bytes | bytearray | memoryview | BinaryIO | os.PathLike[str]
 Arguments = dict[str, Any]
+
+
+class Scope(TypedDict, total=False):
+    """Where a search looks, how far, and how long it may take; see `Client.search`."""
+
+    company_id: int | None
+    all_companies: bool
+    limit: int
+    max_distance: int | None
+    fresh: bool
+    timeout: float
+
+
+class SearchArguments(Scope, total=False):
+    """The arguments of `Client.search`."""
+
+    object_key: str | None
+    image: Image | None
+    vector: bytes | str | None
+    meta_id: int | None
+
+
+def search_options(
+    company_id: int | None, all_companies: bool, limit: int, max_distance: int | None, fresh: bool
+) -> Arguments:
+    """Gather the options of a search under the contract's names."""
+    return {
+        "company_id": company_id,
+        "all_companies": all_companies,
+        "limit": limit,
+        "max_distance": max_distance,
+        "fresh": fresh,
+    }
 
 
 def search_arguments(query: Query | Mapping[str, Any], options: Mapping[str, Any]) -> Arguments:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Self, TypeVar, Unpack, cast
 from weakref import WeakSet
 
 from contract import (
@@ -21,7 +21,15 @@ from contract import (
     SearchResult,
     UploadEvent,
 )
-from producer.arguments import Image, delete_arguments, search_arguments, search_many_arguments
+from producer.arguments import (
+    Image,
+    Scope,
+    SearchArguments,
+    delete_arguments,
+    search_arguments,
+    search_many_arguments,
+    search_options,
+)
 from producer.calls import Calls
 from producer.connections import Connections
 from producer.enqueuing import EnqueueResult, encode_event, enqueue_all
@@ -31,26 +39,6 @@ from producer.status import Status, read_status
 
 _T = TypeVar("_T")
 _clients: "WeakSet[Client]" = WeakSet()
-
-
-class Scope(TypedDict, total=False):
-    """Where a search looks, how far, and how long it may take; see `Client.search`."""
-
-    company_id: int | None
-    all_companies: bool
-    limit: int
-    max_distance: int | None
-    fresh: bool
-    timeout: float
-
-
-class SearchArguments(Scope, total=False):
-    """The arguments of `Client.search`."""
-
-    object_key: str | None
-    image: Image | None
-    vector: bytes | str | None
-    meta_id: int | None
 
 
 class Client:
@@ -157,7 +145,7 @@ class Client:
             QueryRejected: the image cannot be hashed.
         """
         query = {"object_key": object_key, "image": image, "vector": vector, "meta_id": meta_id}
-        options = _options(company_id, all_companies, limit, max_distance, fresh)
+        options = search_options(company_id, all_companies, limit, max_distance, fresh)
         return cast("SearchResult", self._calls(SEARCH, search_arguments(query, options), timeout=timeout))
 
     def search_many(
@@ -185,7 +173,7 @@ class Client:
         Returns:
             `{"hash": ..., "results": [[...], ...]}`: the matches of each query, in the order asked.
         """
-        options = _options(company_id, all_companies, limit, max_distance, fresh)
+        options = search_options(company_id, all_companies, limit, max_distance, fresh)
         arguments = search_many_arguments(queries, options)
         return cast("SearchManyResult", self._calls(SEARCH_MANY, arguments, timeout=timeout))
 
@@ -285,18 +273,6 @@ class Client:
         self._connections = Connections(self._settings)
         self._publisher = Publisher(self._connections.app, self._connections.ledger)
         self._calls = Calls(self._connections.app)
-
-
-def _options(
-    company_id: int | None, all_companies: bool, limit: int, max_distance: int | None, fresh: bool
-) -> dict[str, Any]:
-    return {
-        "company_id": company_id,
-        "all_companies": all_companies,
-        "limit": limit,
-        "max_distance": max_distance,
-        "fresh": fresh,
-    }
 
 
 def _connect_anew() -> None:

@@ -1,6 +1,8 @@
 """The Celery application that `celery -A worker` finds."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,25 +16,38 @@ from producer.publisher import Publisher
 from producer.settings import ClientSettings, SettingsError
 from worker import logs, tasks
 from worker.runtime import Runtimes
-from worker.settings import WorkerSettings
+from worker.settings import LogSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)
 
-try:
+
+@contextmanager
+def _settings_errors() -> Iterator[None]:
+    """End the process with one line that names the variable."""
+    try:
+        yield
+    except SettingsError as error:
+        sys.exit(f"lookalike: {error}")
+
+
+with _settings_errors():
     app = make_app("lookalike", ClientSettings.from_env())
-except SettingsError as error:
-    sys.exit(f"lookalike: {error}")
 runtimes = Runtimes(partial(Publisher, app))
 tasks.register(app, runtimes)
 
 
 @signals.setup_logging.connect
 def _configure_logs(**_: Any) -> None:
-    """Take logging out of Celery's hands. A worker that is not configured stops here, before it takes a message."""
-    try:
-        logs.configure(WorkerSettings.from_env())
-    except SettingsError as error:
-        sys.exit(f"lookalike: {error}")
+    """Take logging out of Celery's hands."""
+    with _settings_errors():
+        logs.configure(LogSettings.from_env())
+
+
+@signals.worker_init.connect
+def _require_settings(**_: Any) -> None:
+    """A worker that is not configured stops here, before it takes a message. Beat and Flower need less."""
+    with _settings_errors():
+        WorkerSettings.from_env()
 
 
 @signals.worker_ready.connect

@@ -14,11 +14,17 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from worker.settings import WorkerSettings
+from worker.settings import LogSettings
 
 _MASK: Final = "***"
 _SHORTEST_SECRET: Final = 4
-_SECRET_VARIABLES: Final = ("OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
+_SECRET_VARIABLES: Final = ("OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN", "LOOKALIKE_MILVUS_TOKEN")
+_URL_VARIABLES: Final = (
+    "LOOKALIKE_BROKER_URL",
+    "LOOKALIKE_RESULT_BACKEND_URL",
+    "LOOKALIKE_LEDGER_URL",
+    "LOOKALIKE_MILVUS_URI",
+)
 
 # Without local variables: they are whole pictures, and secrets.
 _tracebacks: Final = structlog.processors.ExceptionRenderer(
@@ -26,12 +32,12 @@ _tracebacks: Final = structlog.processors.ExceptionRenderer(
 )
 
 
-def secrets(settings: WorkerSettings, environment: Mapping[str, str] = os.environ) -> frozenset[str]:
+def secrets(environment: Mapping[str, str]) -> frozenset[str]:
     """Collect what must never be in a log line: keys, tokens, and the passwords within addresses."""
-    given = {environment.get(name, "") for name in _SECRET_VARIABLES} | {settings.milvus_token}
-    given.add(settings.milvus_token.partition(":")[2])
-    for url in (settings.broker_url, settings.result_backend_url, settings.ledger_url, settings.milvus_uri):
-        password = urlsplit(url).password or ""
+    given = {environment.get(name, "") for name in _SECRET_VARIABLES}
+    given |= {secret.partition(":")[2] for secret in given}  # Milvus' token may be user:password
+    for name in _URL_VARIABLES:
+        password = urlsplit(environment.get(name, "")).password or ""
         given |= {password, unquote(password)}
     # As JSON writes them, too. What is shorter than any real secret would blank half of every line.
     forms = given | {json.dumps(secret)[1:-1] for secret in given}
@@ -52,7 +58,7 @@ def masked(render: Callable[..., str | bytes], hidden: Iterable[str]) -> Process
     return renderer
 
 
-def configure(settings: WorkerSettings, stream: TextIO | None = None) -> None:
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Send every log line of the process to one stream (standard error, unless given), in one form."""
     out = stream or sys.stderr
     console = settings.log_format == "console" or (settings.log_format == "auto" and out.isatty())
@@ -80,7 +86,7 @@ def configure(settings: WorkerSettings, stream: TextIO | None = None) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *([] if console else [_tracebacks]),
-                masked(render, secrets(settings)),
+                masked(render, secrets(os.environ)),
             ],
         )
     )

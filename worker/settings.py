@@ -13,7 +13,19 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]  # what Milvus takes as a name
 
 
-class WorkerSettings(ClientSettings):
+class LogSettings(ClientSettings):
+    """What every process of Celery's can be told: workers, beat, Flower.
+
+    Attributes:
+        log_format: `json` for services, `console` for people; `auto` looks whether there is a terminal.
+        log_level: the least severe level that is logged.
+    """
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class WorkerSettings(LogSettings):
     """Everything that a worker can be told.
 
     Attributes:
@@ -44,8 +56,6 @@ class WorkerSettings(ClientSettings):
         retry_cap_seconds: the longest wait between two tries.
         search_seconds: seconds in which a search tries transient failures again.
         dead_letters_max: cap of the stream of dead letters. When it is full, events stay in the ledger.
-        log_format: `json` for services, `console` for people; `auto` looks whether there is a terminal.
-        log_level: the least severe level that is logged.
     """
 
     milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://", repr=False)]
@@ -78,9 +88,6 @@ class WorkerSettings(ClientSettings):
     retry_cap_seconds: Seconds = 120.0
     search_seconds: Seconds = 10.0
     dead_letters_max: Count = 1_000_000
-
-    log_format: Literal["auto", "json", "console"] = "auto"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
     def _within_visibility(self) -> Self:

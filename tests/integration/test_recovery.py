@@ -63,6 +63,17 @@ def rows(milvus: MilvusClient) -> int:
     return count
 
 
+def test_beat_needs_the_addresses_of_redis_and_nothing_else(
+    own_client: Client, own_env: Mapping[str, str], tmp_path: Path
+) -> None:
+    """It asks for sweeps, logs in the same form, and is given no secret."""
+    assert own_client.outstanding() == 0
+    with Worker(["beat", "-l", "info"], {name: own_env[name] for name in ADDRESSES}, tmp_path / "log") as beat:
+        with redis.Redis.from_url(own_env["LOOKALIKE_BROKER_URL"]) as broker:
+            eventually("a sweep is asked for", lambda: broker.llen("search") == 1)
+        assert any(line["logger"] == "celery.beat" for line in beat.lines())
+
+
 @pytest.mark.usefixtures("upkeep")
 def test_a_killed_workers_batches_are_done_by_another(
     own_client: Client,

@@ -1,6 +1,7 @@
 """Rows in Milvus, through pymilvus. The only module that imports it."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from worker.settings import WorkerSettings
 
 _ROW_FIELDS: Final = ["id", "meta_id", "company_id", VECTOR_FIELD, "object_key", "content_crc", "indexed_at"]
 _HIT_FIELDS: Final = ["meta_id", "company_id", "object_key"]
+_CONNECT_SECONDS: Final = 10
+_FAIL_FAST_SECONDS: Final = 1
 _UNSIGNED: Final = 1 << 64
 _SIGNED_MAX: Final = (1 << 63) - 1
 _LEAST: Final = -(1 << 63)
@@ -45,6 +48,7 @@ class MilvusIndex:
         self._lock = threading.Lock()
         self._client: MilvusClient | None = None
         self._partitions: int | None = None
+        self._failed: tuple[float, Exception] | None = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -129,13 +133,7 @@ class MilvusIndex:
         """Connect where needed, make sure of the collection, and turn what pymilvus raises into our own errors."""
         try:
             with self._lock:
-                if self._client is None:
-                    self._client = MilvusClient(
-                        self._settings.milvus_uri, token=self._settings.milvus_token, timeout=10, dedicated=True
-                    )
-                if self._partitions is None:
-                    self._partitions = self._ensure(self._client)
-                ready = self._client, self._partitions
+                ready = self._open()
             yield ready
         except MilvusException as error:
             if error.code == ErrorCode.COLLECTION_NOT_FOUND:
@@ -148,6 +146,29 @@ class MilvusIndex:
             if status in _MISCONFIGURED_STATUS:
                 raise Misconfigured(f"Milvus refuses: {status}") from error
             raise Transient(f"Milvus cannot be reached: {status}") from error
+
+    def _open(self) -> tuple[MilvusClient, int]:
+        """Connect and make sure of the collection, where that was not done.
+
+        It may take 10 s to fail. Threads that waited meanwhile fail with it, and do not each try for as long.
+        """
+        if self._failed is not None and time.monotonic() - self._failed[0] < _FAIL_FAST_SECONDS:
+            raise self._failed[1]
+        try:
+            if self._client is None:
+                self._client = MilvusClient(
+                    self._settings.milvus_uri,
+                    token=self._settings.milvus_token,
+                    timeout=_CONNECT_SECONDS,
+                    dedicated=True,
+                )
+            if self._partitions is None:
+                self._partitions = self._ensure(self._client)
+        except Exception as error:
+            self._failed = time.monotonic(), error
+            raise
+        self._failed = None
+        return self._client, self._partitions
 
     def _ensure(self, client: MilvusClient) -> int:
         """Make the collection where it is missing, check it where it exists.

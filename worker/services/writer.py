@@ -4,9 +4,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from contract import LookalikeError
 from worker.core.errors import Transient
+from worker.core.outcomes import explain
 from worker.ports import Row, VectorIndex
 
 
@@ -14,7 +17,7 @@ from worker.ports import Row, VectorIndex
 class _Write:
     rows: Sequence[Row]
     done: bool = field(default=False, init=False)
-    error: Exception | None = field(default=None, init=False)
+    error: LookalikeError | None = field(default=None, init=False)
 
 
 class GroupWriter:
@@ -47,8 +50,8 @@ class GroupWriter:
         write = _Write(rows)
         self._queue.append(write)
         if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            # Another thread may be writing it at this moment; if none is, none will: nobody waits for it.
-            if write in self._queue:
+            # If another thread is writing them at this moment, they may still become rows; if none is, none will.
+            with suppress(ValueError):
                 self._queue.remove(write)
             raise Transient("the rows were not acknowledged in time")
         try:
@@ -57,19 +60,19 @@ class GroupWriter:
         finally:
             self._turn.release()
         if write.error is not None:
-            raise type(write.error)(str(write.error)) from write.error
+            raise write.error
 
     def _flush(self) -> None:
         """Write all that is queued, in groups of a bounded size."""
         while self._queue:
             group, rows = self._take()
-            error: Exception | None = None
+            failed: Exception | None = None
             try:
                 self._index.upsert(rows)
-            except Exception as raised:  # noqa: BLE001 - it is raised again, in each thread that waits for these rows
-                error = raised
+            except Exception as error:  # noqa: BLE001 - it is told to each thread that waits for these rows
+                failed = error
             for write in group:
-                write.error = error
+                write.error = None if failed is None else _again(failed)
                 write.done = True
 
     def _take(self) -> tuple[list[_Write], list[Row]]:
@@ -86,6 +89,13 @@ class GroupWriter:
             group.append(write)
             rows |= {row.id: row for row in write.rows}
         return group, list(rows.values())
+
+
+def _again(error: Exception) -> LookalikeError:
+    """An error of its own for each thread: an exception that several raise gathers the tracebacks of all."""
+    again = type(error)(str(error)) if isinstance(error, LookalikeError) else Transient(explain(error))
+    again.__cause__ = error
+    return again
 
 
 def _collides(row: Row, other: Row | None) -> bool:

@@ -9,29 +9,27 @@ import pytest
 import structlog
 
 from worker import logs
-from worker.settings import WorkerSettings
+from worker.settings import LogSettings
 
-SETTINGS = WorkerSettings.model_validate({
-    "broker_url": "redis://:broker%2Fpassword@localhost/0",
-    "ledger_url": "redis://user:ledger-password@localhost/2",
-    "milvus_uri": "http://localhost",
-    "milvus_token": "root:milvus-password",
-    "oss_endpoint": "http://localhost",
-    "oss_bucket": "pictures",
-    "oss_region": "cn-hangzhou",
-    "log_format": "json",
-})  # fmt: skip
+ENVIRONMENT = {
+    "LOOKALIKE_BROKER_URL": "redis://:broker%2Fpassword@localhost/0",
+    "LOOKALIKE_LEDGER_URL": "redis://user:ledger-password@localhost/2",
+    "LOOKALIKE_MILVUS_TOKEN": "root:milvus-password",
+    "LOOKALIKE_LOG_FORMAT": "json",
+    "OSS_ACCESS_KEY_SECRET": 'oss-"secret"-ключ',
+    "OSS_SESSION_TOKEN": "oss-session-token",
+}
 
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
     """What a process writes whose logging is a worker's; undone when the test ends."""
-    monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", 'oss-"secret"-ключ')
-    monkeypatch.setenv("OSS_SESSION_TOKEN", "oss-session-token")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = StringIO()
-    logs.configure(SETTINGS, stream)
+    logs.configure(LogSettings.from_env(), stream)
     yield stream
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
@@ -88,7 +86,7 @@ def test_no_secret_leaves(written: StringIO, secret: str) -> None:
     assert len(text.splitlines()) == 3
     assert secret not in text
     assert json.dumps(secret)[1:-1] not in text
-    assert "SETTINGS" not in text, "tracebacks show no variables"
+    assert "ENVIRONMENT" not in text, "tracebacks show no variables"
 
 
 def test_what_sdks_narrate_is_left_out(written: StringIO) -> None:

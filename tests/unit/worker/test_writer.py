@@ -101,6 +101,14 @@ def test_every_thread_of_a_failed_upsert_hears_of_it() -> None:
     assert list(index.rows) == [row_id(1, 9)]
 
 
+def test_an_error_nobody_thought_of_is_transient() -> None:
+    """Whatever an upsert raises, its rows can be tried again."""
+    index = MemoryIndex()
+    index.upsert = lambda rows: {}[len(rows)]  # type: ignore[method-assign]
+    with pytest.raises(Transient, match="KeyError: 1"):
+        GroupWriter(index, max_rows=100).write([row(1)], soon())
+
+
 def test_a_thread_waits_for_its_turn_no_longer_than_its_deadline() -> None:
     """While another upsert hangs, a write gives up in time, and is not written later."""
     index = GatedIndex()
