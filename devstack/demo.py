@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -208,10 +209,11 @@ def _show(console: Console, uploads: Sequence[Upload], found: Found) -> None:
     """One table a company: how far each copy is from its original, and how far the nearest other photo is."""
     for company_id in _COMPANIES:
         ours = {upload.event.meta_id: upload for upload in uploads if upload.event.company_id == company_id}
-        table = Table(title=f"Company {company_id}: bits between a copy and its original")
+        title = f"Company {company_id}: bits between a copy and its original"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         table.add_column("photo", no_wrap=True)
         for change in CHANGES:
-            table.add_column(f"{change}\nby {_ASKED_BY[change]}", justify="right")
+            table.add_column(f"{change}\nby {_ASKED_BY[change]}", justify="right", no_wrap=True)
         table.add_column("nearest other\nphoto", no_wrap=True)
         for original in (one for one in ours.values() if one.change == ORIGINAL):
             searches = {copy.change: hits for copy, hits in found.items() if _is_copy(copy, original)}
