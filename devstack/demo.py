@@ -214,18 +214,17 @@ def _show(console: Console, uploads: Sequence[Upload], found: Found) -> None:
         table.add_column("photo", no_wrap=True)
         for change in CHANGES:
             table.add_column(f"{change}\nby {_ASKED_BY[change]}", justify="right", no_wrap=True)
-        table.add_column("nearest other\nphoto", no_wrap=True)
+        table.add_column("nearest\nother photo", justify="right", no_wrap=True)
         for original in (one for one in ours.values() if one.change == ORIGINAL):
             searches = {copy.change: hits for copy, hits in found.items() if _is_copy(copy, original)}
             others = [
-                (hit["distance"], ours[hit["meta_id"]].photo)
+                hit["distance"]
                 for hits in searches.values()
                 for hit in hits
                 if hit["company_id"] == company_id and ours[hit["meta_id"]].photo != original.photo
             ]
-            distance, photo = min(others)
             bits = [_distance(searches[change], original) for change in CHANGES]
-            table.add_row(Path(original.photo).stem, *bits, f"{distance} {Path(photo).stem}")
+            table.add_row(Path(original.photo).stem, *bits, str(min(others)))
         console.print(table)
 
 
