@@ -113,10 +113,9 @@ def wait(
 
 
 def _ended(info: Info, pids: dict[str, int]) -> bool:
-    """Whether a process that was seen before has gone, though another may have taken its place."""
+    """Whether the process that was there at the last look has gone, though another may have taken its place."""
     before = pids.get(info.name, 0)
-    if info.pid:
-        pids[info.name] = info.pid
+    pids[info.name] = info.pid
     return before not in {0, info.pid}
 
 
