@@ -1,6 +1,5 @@
 """Waiting for programs: a restart is borne, a program that does not stay up is said to be that."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -18,12 +17,11 @@ class Story:
     """A supervisor that says of the program what a story tells, one word a look, and in the end the last for ever."""
 
     def __init__(self, *looks: tuple[str, int]) -> None:
-        self._looks: Iterator[tuple[str, int]] = iter(looks)
-        self._last = looks[-1]
+        self._looks = list(looks)
 
     def programs(self) -> dict[str, Info]:
         """The next look."""
-        state, pid = next(self._looks, self._last)
+        state, pid = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
         return {"valkey": Info("valkey", state, pid)}
 
 
