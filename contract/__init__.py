@@ -9,6 +9,7 @@ Lookalike:
 from contract.errors import (
     InvalidMessage,
     LookalikeError,
+    Overloaded,
     QueryNotFound,
     QueryRejected,
     ServiceUnavailable,
@@ -51,6 +52,7 @@ __all__ = [
     "Item",
     "LookalikeError",
     "Match",
+    "Overloaded",
     "Query",
     "QueryNotFound",
     "QueryRejected",

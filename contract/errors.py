@@ -21,5 +21,9 @@ class QueryRejected(LookalikeError, ValueError):
     """The query's picture cannot be hashed: it is not an image, or it is larger than the limits admit."""
 
 
+class Overloaded(LookalikeError):
+    """More events are outstanding than is allowed. Nothing was accepted; sending the same again later will help."""
+
+
 class ServiceUnavailable(LookalikeError):
     """OSS, Milvus, Redis or a worker did not answer in time. Sending the same again later may help."""

@@ -14,7 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contract import InvalidMessage, LookalikeError, QueryNotFound, QueryRejected, ServiceUnavailable, UploadEvent
+    from contract import (
+        InvalidMessage,
+        LookalikeError,
+        Overloaded,
+        QueryNotFound,
+        QueryRejected,
+        ServiceUnavailable,
+        UploadEvent,
+    )
     from producer.client import Client
     from producer.enqueuing import EnqueueResult
     from producer.errors import Interrupted, InvalidEvent, PartlyEnqueued, TaskFailed
@@ -47,6 +55,7 @@ __all__ = [
     "InvalidEvent",
     "InvalidMessage",
     "LookalikeError",
+    "Overloaded",
     "PartlyEnqueued",
     "QueryNotFound",
     "QueryRejected",

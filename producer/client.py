@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
@@ -30,8 +29,10 @@ from producer.arguments import (
     search_many_arguments,
     search_options,
 )
+from producer.backpressure import Backpressure
 from producer.calls import Calls
 from producer.connections import Connections
+from producer.dead_letters import DeadLetters
 from producer.enqueuing import EnqueueResult, encode_event, enqueue_all
 from producer.publisher import Publisher
 from producer.settings import ClientSettings
@@ -84,9 +85,12 @@ class Client:
 
         Returns:
             The id of the batch. Once it is returned the event is not lost, whatever dies.
+
+        Raises:
+            Overloaded: `LOOKALIKE_OUTSTANDING_MAX` events are outstanding.
         """
         event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
-        return self._publisher.accept([encode_event(event)])
+        return self._publisher.accept([encode_event(event)]).batch_id
 
     def enqueue_many(
         self,
@@ -94,20 +98,34 @@ class Client:
         *,
         batch_size: int = 100,
         progress: Callable[[int], None] | None = None,
+        wait: float | None = None,
+        waiting: Callable[[int], None] | None = None,
     ) -> EnqueueResult:
         """Have many pictures indexed, in constant memory however many they are.
+
+        It waits while there is a backlog: when `LOOKALIKE_OUTSTANDING_HIGH` events are outstanding, until no more than
+        `LOOKALIKE_OUTSTANDING_LOW` are.
 
         Args:
             events: `UploadEvent`s, or mappings with `object_key`, `meta_id`, `company_id`.
             batch_size: events in a message, 1 to 100.
             progress: called after each message with the number of events that are enqueued.
+            wait: seconds that one such wait may take; None: for ever.
+            waiting: called again and again while it waits, with the number of outstanding events.
 
         Raises:
             InvalidEvent: (an InvalidMessage) naming the event's index. All events before it are enqueued, and
                 `accepted` says how many.
-            Interrupted: (a ServiceUnavailable) `accepted` events are enqueued, the rest is not.
+            Interrupted: (a ServiceUnavailable) `accepted` events are enqueued, the rest is not: Redis failed, a wait
+                took longer than `wait`, or the client was closed meanwhile.
         """
-        return enqueue_all(self._publisher, events, batch_size=batch_size, progress=progress)
+        return enqueue_all(
+            self._publisher,
+            events,
+            wait=self._backpressure.bounded(wait, waiting),
+            batch_size=batch_size,
+            progress=progress,
+        )
 
     def search(
         self,
@@ -199,7 +217,7 @@ class Client:
 
     def outstanding(self) -> int:
         """Count the events that were accepted and have not ended. It asks only the ledger, and may be polled."""
-        return self._connections.ledger.summary(time.time()).outstanding
+        return self._connections.ledger.outstanding()
 
     def status(self, *, timeout: float = 5.0) -> Status:
         """See what is outstanding, what is dead, how long the queues are, and who works.
@@ -214,6 +232,11 @@ class Client:
         """Read the events that were given up, oldest first, a page at a time."""
         return self._connections.ledger.dead_letters()
 
+    @property
+    def dead(self) -> DeadLetters:
+        """The dead letters under their ids: to look for some, to enqueue their events again, to remove them."""
+        return DeadLetters(self._connections.ledger, self._publisher)
+
     async def aenqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
         """`enqueue`, for async code."""
         return await self._in_thread(partial(self.enqueue, object_key, meta_id=meta_id, company_id=company_id))
@@ -224,9 +247,16 @@ class Client:
         *,
         batch_size: int = 100,
         progress: Callable[[int], None] | None = None,
+        wait: float | None = None,
+        waiting: Callable[[int], None] | None = None,
     ) -> EnqueueResult:
-        """`enqueue_many`, for async code; `events` is read and `progress` called in another thread."""
-        return await self._in_thread(partial(self.enqueue_many, events, batch_size=batch_size, progress=progress))
+        """`enqueue_many`, for async code; `events` is read, and `progress` and `waiting` are called, in another thread.
+
+        While it waits for a backlog it keeps that thread.
+        """
+        return await self._in_thread(
+            partial(self.enqueue_many, events, batch_size=batch_size, progress=progress, wait=wait, waiting=waiting)
+        )
 
     async def asearch(self, **arguments: Unpack[SearchArguments]) -> SearchResult:
         """`search`, for async code."""
@@ -273,6 +303,13 @@ class Client:
         self._connections = Connections(self._settings)
         self._publisher = Publisher(self._connections.app, self._connections.ledger)
         self._calls = Calls(self._connections.app)
+        self._backpressure = Backpressure(
+            self._connections.ledger.outstanding,
+            high=self._settings.outstanding_high,
+            low=self._settings.outstanding_low,
+            limit=self._settings.outstanding_max,
+            pause=self._connections.closing.wait,
+        )
 
 
 def _connect_anew() -> None:

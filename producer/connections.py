@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
+from threading import Event
 from typing import Any, Final
 
 from celery import Celery
@@ -36,11 +37,18 @@ class Connections:
             # Made now, because threads that make it together make one each. Its class is the address's choice.
             self._backend: Any = self.app.backend
         with _settings_errors("LOOKALIKE_LEDGER_URL"):
-            self.ledger = Ledger.from_url(settings.ledger_url, overdue_seconds=settings.overdue_seconds)
+            self.ledger = Ledger.from_url(
+                settings.ledger_url,
+                overdue_seconds=settings.overdue_seconds,
+                outstanding_max=settings.outstanding_max,
+            )
         self.executor = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="lookalike-client")
+        # Those who wait for a backlog to shrink may do so for ever, and closing waits for them.
+        self.closing = Event()
 
     def close(self) -> None:
         """Wait for the calls under way in the threads, then close everything."""
+        self.closing.set()
         self.executor.shutdown(cancel_futures=True)
         broker = self.app.connection_for_write()
         for group in (pools.producers, pools.connections):

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract import MAX_EVENTS, InvalidMessage, ServiceUnavailable, UploadEvent, decode_event
+from contract import MAX_EVENTS, InvalidMessage, Overloaded, ServiceUnavailable, UploadEvent, decode_event
+from producer.backpressure import Wait
 from producer.errors import Interrupted, InvalidEvent
 from producer.publisher import Publisher
 
@@ -21,19 +22,20 @@ def enqueue_all(
     publisher: Publisher,
     events: Iterable[UploadEvent | Mapping[str, Any]],
     *,
+    wait: Wait,
     batch_size: int,
     progress: Callable[[int], None] | None,
 ) -> EnqueueResult:
-    """Enqueue events as they come, `batch_size` in a message, holding one batch at a time.
+    """Enqueue events as they come, `batch_size` in a message, holding one batch at a time, and waiting for a backlog.
 
     Raises:
         InvalidMessage: `batch_size` is not in 1 .. 100.
         InvalidEvent: an event does not fit the contract; all before it are enqueued.
-        Interrupted: a batch was not taken; all before it are enqueued.
+        Interrupted: a batch was not taken, or waited too long for a backlog; all before it are enqueued.
     """
     if not 1 <= batch_size <= MAX_EVENTS:
         raise InvalidMessage(f"batch_size: a message carries 1 to {MAX_EVENTS} events, not {batch_size}")
-    stream = _Stream(publisher, progress)
+    stream = _Stream(publisher, wait, progress)
     for index, event in enumerate(events):
         try:
             valid = encode_event(event)
@@ -57,19 +59,21 @@ def encode_event(event: UploadEvent | Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Stream:
-    def __init__(self, publisher: Publisher, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, publisher: Publisher, wait: Wait, progress: Callable[[int], None] | None) -> None:
         self._publisher = publisher
+        self._wait = wait
         self._progress = progress
         self.batch: list[dict[str, Any]] = []
         self.accepted = 0
         self.batches = 0
+        self._outstanding = 0
 
     def flush(self) -> None:
         if not self.batch:
             return
         try:
-            self._publisher.accept(self.batch)
-        except ServiceUnavailable as error:
+            self._outstanding = self._accept()
+        except (Overloaded, ServiceUnavailable) as error:
             raise Interrupted(
                 f"{error}; {self.accepted:,} events are enqueued, those after them are not", accepted=self.accepted
             ) from error
@@ -78,3 +82,13 @@ class _Stream:
         self.batch = []
         if self._progress is not None:
             self._progress(self.accepted)
+
+    def _accept(self) -> int:
+        # Before the next batch, not after the last: who has nothing more to send has nothing to wait for.
+        if self._wait.is_due(self._outstanding):
+            self._wait.for_room(len(self.batch))
+        while True:
+            try:
+                return self._publisher.accept(self.batch).outstanding
+            except Overloaded:
+                self._wait.for_room(len(self.batch))

@@ -31,7 +31,7 @@ class InvalidEvent(PartlyEnqueued, InvalidMessage):
 
 
 class Interrupted(PartlyEnqueued, ServiceUnavailable):
-    """Redis did not take a batch. All batches before it are enqueued, of this one and the rest nothing."""
+    """A batch was not taken, by Redis or for a backlog. All before it are enqueued, of it and the rest nothing."""
 
 
 @contextmanager

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 import redis
 
-from contract import DeadLetter, LookalikeError, Reason, ServiceUnavailable
+from contract import DeadLetter, LookalikeError, Overloaded, ServiceUnavailable
 from producer import ledger_scripts as scripts
+from producer.dead_stream import DeadStream
+from producer.selection import Selection
 
 # One hash tag, so that all keys share a slot of a Redis Cluster and a script may touch them together.
 _PREFIX: Final = "{lookalike}:"
@@ -31,10 +33,10 @@ _DEAD: Final = _PREFIX + "dead"
 # A message may be delivered again after the visibility timeout (300 s); its settled batch is remembered for longer.
 _REMEMBER_SECONDS: Final = 3600
 _DEAD_LETTERS_MAX: Final = 1_000_000
-_PAGE: Final = 500
 # See `ClientSettings.overdue_seconds`.
 _OVERDUE_SECONDS: Final = 120.0
-_FULL: Final = -1  # what SETTLE says of the stream of dead letters
+_OUTSTANDING_MAX: Final = 1_000_000
+_FULL: Final = -1  # what SETTLE says of the stream of dead letters, and RECORD of the ledger
 
 
 class DeadLettersFull(LookalikeError):
@@ -96,20 +98,29 @@ class Ledger:
         *,
         dead_letters_max: int = _DEAD_LETTERS_MAX,
         overdue_seconds: float = _OVERDUE_SECONDS,
+        outstanding_max: int = _OUTSTANDING_MAX,
     ) -> None:
         self.connection: Final = connection
+        self.dead: Final = DeadStream(connection, _DEAD)
         self._dead_letters_max = dead_letters_max
         self._overdue_seconds = overdue_seconds
+        self._outstanding_max = outstanding_max
         self._record = connection.register_script(scripts.RECORD)
         self._begin = connection.register_script(scripts.BEGIN)
         self._settle = connection.register_script(scripts.SETTLE)
         self._forget = connection.register_script(scripts.FORGET)
         self._renew = connection.register_script(scripts.RENEW)
+        self._reopen = connection.register_script(scripts.REOPEN)
         self._take_overdue = connection.register_script(scripts.TAKE_OVERDUE)
 
     @classmethod
     def from_url(
-        cls, url: str, *, dead_letters_max: int = _DEAD_LETTERS_MAX, overdue_seconds: float = _OVERDUE_SECONDS
+        cls,
+        url: str,
+        *,
+        dead_letters_max: int = _DEAD_LETTERS_MAX,
+        overdue_seconds: float = _OVERDUE_SECONDS,
+        outstanding_max: int = _OUTSTANDING_MAX,
     ) -> Self:
         """Open the ledger at an address; nothing connects yet.
 
@@ -117,18 +128,40 @@ class Ledger:
             url: of Redis or Valkey.
             dead_letters_max: cap of the stream of dead letters.
             overdue_seconds: a batch that no worker has begun on for so long is overdue.
+            outstanding_max: `record` brings the outstanding events to so many and no further. What a worker begins on
+                or carries on is not limited.
         """
         connection = redis.Redis.from_url(url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5)
-        return cls(connection, dead_letters_max=dead_letters_max, overdue_seconds=overdue_seconds)
+        return cls(
+            connection,
+            dead_letters_max=dead_letters_max,
+            overdue_seconds=overdue_seconds,
+            outstanding_max=outstanding_max,
+        )
 
     def close(self) -> None:
         """Close the connections."""
         self.connection.close()
 
-    def record(self, batch: Batch, now: float) -> None:
-        """Write a batch down as accepted, before it is published. Again for the same batch changes nothing."""
+    def record(self, batch: Batch, now: float) -> int:
+        """Write a batch down as accepted, before it is published. Again for the same batch changes nothing.
+
+        Returns:
+            How many events are outstanding now.
+
+        Raises:
+            Overloaded: with this batch there would be too many; nothing was changed.
+        """
         with _redis_errors():
-            self._record(keys=self._keys(batch.id), args=[*self._encode(batch, now), now])
+            outstanding = self._record(
+                keys=self._keys(batch.id), args=[*self._encode(batch, now), now, self._outstanding_max]
+            )
+        if outstanding == _FULL:
+            raise Overloaded(
+                f"with {len(batch.events)} more, the outstanding events would be over their limit of "
+                f"{self._outstanding_max:,}"
+            )
+        return int(outstanding)
 
     def forget(self, batch_id: str) -> None:
         """Strike out a batch that was recorded but could not be published."""
@@ -220,6 +253,11 @@ class Ledger:
             raise DeadLettersFull(f"the dead letters are at their cap of {self._dead_letters_max:,}")
         return bool(done)
 
+    def outstanding(self) -> int:
+        """Count the events in open batches."""
+        with _redis_errors():
+            return int(self.connection.get(_OUTSTANDING) or 0)
+
     def summary(self, now: float) -> Summary:
         """Count what is open and what is dead."""
         with _redis_errors():
@@ -232,16 +270,25 @@ class Ledger:
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """Read the dead letters, oldest first, a page at a time."""
-        start = "-"
-        while True:
-            with _redis_errors():
-                page = cast("list[tuple[str, dict[str, str]]]", self.connection.xrange(_DEAD, min=start, count=_PAGE))
-            for _, fields in page:
-                letter = json.loads(fields["letter"])
-                yield DeadLetter(**letter | {"reason": Reason(letter["reason"])})
-            if len(page) < _PAGE:
-                return
-            start = "(" + page[-1][0]
+        return (stored.letter for stored in self.dead.read(Selection()))
+
+    def reopen(self, batch_id: str, dead: Mapping[str, Any], now: float) -> Batch | None:
+        """Open a batch of the events of dead letters, and remove these letters. All or nothing.
+
+        Args:
+            batch_id: of the new batch, which still has to be published. Its events begin anew.
+            dead: the events by the ids of their letters.
+            now: seconds since 1970, the new first sight.
+
+        Returns:
+            The batch, without the events of letters that are gone; None when all are.
+        """
+        letters = chain.from_iterable((letter_id, json.dumps(event)) for letter_id, event in dead.items())
+        with _redis_errors():
+            events = self._reopen(
+                keys=[*self._keys(batch_id), _DEAD], args=[batch_id, now + self._overdue_seconds, now, *letters]
+            )
+        return Batch(batch_id, json.loads(events)) if events else None
 
     @staticmethod
     def _keys(batch_id: str) -> list[str]:

@@ -31,13 +31,16 @@ local function close_batch(id)
 end
 """
 
-# ARGV: id, events, size, attempts, due, now
+# ARGV: id, events, size, attempts, due, now, the most events that may be outstanding. Returns how many are; -1 when the
+# batch would bring them over that: then nothing was changed.
 RECORD: Final = (
     _OPEN_BATCH
     + """
-if redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
-  open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
-end
+local outstanding = tonumber(redis.call('GET', KEYS[6]) or 0)
+if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return outstanding end
+if outstanding + ARGV[3] > tonumber(ARGV[7]) then return -1 end
+open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+return outstanding + ARGV[3]
 """
 )
 
@@ -104,5 +107,31 @@ end
 close_batch(id)
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 return 1
+"""
+)
+
+# KEYS: also the stream of dead letters. ARGV: id, due, now, then id and event of each letter. Deletes the letters, and
+# opens a batch of the events of those that were still there. Returns its events, or nothing where all letters are gone.
+# Run again for the same batch, as after a lost reply, it changes nothing and returns the same.
+REOPEN: Final = (
+    _OPEN_BATCH
+    + """
+if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('HGET', KEYS[1], 'events') end
+local letters, events = {}, {}
+for i = 4, #ARGV, 2 do
+  if #redis.call('XRANGE', KEYS[7], ARGV[i], ARGV[i]) == 1 then
+    letters[#letters + 1] = ARGV[i]
+    events[#events + 1] = ARGV[i + 1]
+  end
+end
+if #events == 0 then return false end
+-- Joined as text: cjson would round ids of 64 bits.
+local batch = '[' .. table.concat(events, ', ') .. ']'
+-- First what Redis refuses when it is out of memory, while nothing is changed.
+open_batch(KEYS[1], ARGV[1], batch, #events, 0, ARGV[2], ARGV[3])
+for _, letter in ipairs(letters) do
+  redis.call('XDEL', KEYS[7], letter)
+end
+return batch
 """
 )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,14 @@ from contract import INGEST, QUEUES, VERSION, ServiceUnavailable
 from producer.errors import vendor_errors
 from producer.ledger import Batch, Ledger
 from producer.queues import queue_lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The id of a batch, which is the id of the Celery task that carries it, and the outstanding events with it."""
+
+    batch_id: str
+    outstanding: int
 
 
 class Publisher:
@@ -28,21 +37,19 @@ class Publisher:
         self._ledger = ledger
         self._clock = clock
 
-    def accept(self, events: Sequence[Any]) -> str:
+    def accept(self, events: Sequence[Any]) -> Accepted:
         """Accept events: once this returns they are never lost, whatever dies.
 
         Args:
             events: 1 to 100 JSON objects, each valid for the contract.
 
-        Returns:
-            The id of the batch, which is the id of the Celery task that carries it.
-
         Raises:
-            ServiceUnavailable: Redis or the broker did not take it. Then nothing is accepted.
+            Overloaded: too many events are outstanding.
+            ServiceUnavailable: Redis or the broker did not take it. In both cases nothing is accepted.
         """
         batch = Batch(str(uuid4()), events)
         try:
-            self._ledger.record(batch, self._clock())
+            outstanding = self._ledger.record(batch, self._clock())
             self.publish(batch)
         except ServiceUnavailable:
             # If this fails too, the entry stands, and the sweeper publishes the batch one day: an upload that the
@@ -50,7 +57,7 @@ class Publisher:
             with suppress(ServiceUnavailable):
                 self._ledger.forget(batch.id)
             raise
-        return batch.id
+        return Accepted(batch.id, outstanding)
 
     def waiting(self) -> int:
         """How many messages of uploads wait in the queue.

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contract import LookalikeError
+from contract import MAX_EVENTS, LookalikeError
 
 _BY_NUMBER = ("redis", "rediss")  # schemes whose path is the number of a database
 _PREFIX = "LOOKALIKE_"
@@ -56,6 +56,9 @@ class ClientSettings(BaseSettings):
         ledger_url: where the ledger and the dead letters are, in a Redis that never evicts; the broker's address unless
             given.
         overdue_seconds: a batch that no worker has begun on for so long is published again, unless there is a backlog.
+        outstanding_high: events that have not ended, in all. From so many on, `enqueue_many` waits.
+        outstanding_low: it goes on when no more than so many are left.
+        outstanding_max: more are never accepted: `enqueue` raises `Overloaded`.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
@@ -64,6 +67,10 @@ class ClientSettings(BaseSettings):
     result_backend_url: ResultUrl
     ledger_url: LedgerUrl
     overdue_seconds: Annotated[float, Field(ge=1)] = 120.0
+    outstanding_high: Annotated[int, Field(ge=1)] = 100_000
+    outstanding_low: Annotated[int, Field(ge=0)] = 50_000
+    # Whatever the backlog, a whole batch fits when it is gone.
+    outstanding_max: Annotated[int, Field(ge=MAX_EVENTS)] = 1_000_000
 
     @model_validator(mode="before")
     @classmethod
@@ -75,6 +82,14 @@ class ClientSettings(BaseSettings):
         except ValueError:
             broker_url = "redis://"
         return {"result_backend_url": broker_url, "ledger_url": broker_url} | given
+
+    @model_validator(mode="after")
+    def _watermarks_in_order(self) -> Self:
+        if self.outstanding_low >= self.outstanding_high:
+            raise ValueError("LOOKALIKE_OUTSTANDING_LOW must be below LOOKALIKE_OUTSTANDING_HIGH")
+        if self.outstanding_max < self.outstanding_high:
+            raise ValueError("LOOKALIKE_OUTSTANDING_MAX must be at least LOOKALIKE_OUTSTANDING_HIGH")
+        return self
 
     @classmethod
     def from_env(cls) -> Self:

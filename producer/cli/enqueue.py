@@ -55,6 +55,14 @@ def enqueue(
         typer.Option("--format", help="How the file is written; else its name says, and the standard input is jsonl."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Events in a message.")] = MAX_EVENTS,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait, at a time, for a backlog to shrink; else as long as it takes.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Have uploaded pictures indexed: one, or all of a file.
@@ -71,7 +79,7 @@ def enqueue(
     if object_key is not None or meta_id is not None or company_id is not None:
         raise typer.BadParameter("With --file, the file says which pictures: no KEY, --meta-id or --company-id.")
     with open_client(ctx) as client, _opened(file) as stream:
-        rejected = _enqueue_file(client, file, stream, form or _guess(file), batch_size, as_json=as_json)
+        rejected = _enqueue_file(client, file, stream, form or _guess(file), batch_size, wait=wait, as_json=as_json)
     if rejected:
         raise typer.Exit(1)
 
@@ -93,7 +101,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def _enqueue_file(
-    client: "Client", file: Path, stream: BinaryIO, form: Format, batch_size: int, *, as_json: bool
+    client: "Client", file: Path, stream: BinaryIO, form: Format, batch_size: int, *, wait: float | None, as_json: bool
 ) -> int:
     from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
 
@@ -101,7 +109,9 @@ def _enqueue_file(
         rejections = _Rejections(file, bar)
         events = read_events(stream, form, reject=rejections, advance=bar.read)
         try:
-            result = client.enqueue_many(events, batch_size=batch_size, progress=bar.enqueued)
+            result = client.enqueue_many(
+                events, batch_size=batch_size, progress=bar.enqueued, wait=wait, waiting=bar.waiting
+            )
         except KeyboardInterrupt:
             complain(f"interrupted; enqueued until then: {count(bar.events, 'event')}")
             raise

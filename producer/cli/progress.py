@@ -13,19 +13,24 @@ from producer.cli.output import printable
 class Bar:
     """How far a file has been read, and how many of its events are enqueued."""
 
-    def __init__(self, progress: Progress, total_bytes: int | None) -> None:
+    def __init__(self, progress: Progress, total: int | None, description: str = "enqueuing") -> None:
         self._progress = progress
-        self._task = progress.add_task("enqueuing", total=total_bytes, events=0)
+        self._description = description
+        self._task = progress.add_task(description, total=total, events=0)
         self.events = 0
 
     def read(self, count: int) -> None:
-        """Advance by a number of bytes."""
+        """Advance by a number of bytes, or of whatever the total counts."""
         self._progress.advance(self._task, count)
 
     def enqueued(self, events: int) -> None:
         """Show the number of events that are enqueued."""
         self.events = events
-        self._progress.update(self._task, events=events)
+        self._progress.update(self._task, description=self._description, events=events)
+
+    def waiting(self, outstanding: int) -> None:
+        """Show that it waits for a backlog of so many events."""
+        self._progress.update(self._task, description=f"waiting: {outstanding:,} outstanding")
 
     def note(self, line: str) -> None:
         """Print a line above the bar."""
@@ -39,9 +44,9 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def show_progress(total_bytes: int | None) -> Iterator[Bar]:
+def show_progress(total: int | None, description: str = "enqueuing") -> Iterator[Bar]:
     """Show a bar; without a total, as for a pipe, one that only moves."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield Bar(progress, total_bytes)
+        yield Bar(progress, total, description)

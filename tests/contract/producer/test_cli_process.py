@@ -1,7 +1,9 @@
 """The program as people run it: a process of its own, against a real Valkey."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -108,6 +110,67 @@ def test_interrupted(url: str, server: redis.Redis, eventually: Callable[[Callab
     assert re.fullmatch(r"lookalike: interrupted; enqueued until then: (1 event|2 events)\n", stderr)
 
 
+def read_only(valkey: Any) -> None:
+    """Make a server the replica of one that does not exist."""
+    with redis.Redis.from_url(valkey.connection_url) as server:
+        server.replicaof("127.0.0.1", 1)
+
+
+def full(valkey: Any) -> None:
+    """Leave a server no memory for more."""
+    with redis.Redis.from_url(valkey.connection_url) as server:
+        server.config_set("maxmemory", 1)
+
+
+def stopped(valkey: Any) -> None:
+    """Stop a server."""
+    valkey.stop()
+
+
+@pytest.mark.parametrize("breaks", [read_only, full, stopped])
+def test_redis_breaks_on_the_way(
+    own_valkey: Any, breaks: Callable[[Any], None], eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    """One line says why and how many events are enqueued until then, and the exit code is 1."""
+    line = '{"object_key": "a.jpg", "meta_id": 1, "company_id": 7}\n'
+    process = subprocess.Popen(
+        [PROGRAM, "enqueue", "--file", "-", "--batch-size", "1"],
+        env=QUIET | {"LOOKALIKE_BROKER_URL": own_valkey.connection_url},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process, redis.Redis.from_url(own_valkey.connection_url) as server:
+        assert process.stdin is not None
+        process.stdin.write(line * 2)
+        process.stdin.flush()
+        eventually(lambda: server.llen("ingest") == 2)
+        breaks(own_valkey)
+        stdout, stderr = process.communicate(line, timeout=30)
+    assert (process.returncode, stdout) == (1, "")
+    assert re.fullmatch(r"lookalike: the ledger: .+; 2 events are enqueued, those after them are not\n", stderr)
+
+
+def test_a_backlog_bounds_the_wait(url: str, ledger: Ledger) -> None:
+    """The environment sets the watermarks and `--wait` the patience; what was accepted is counted."""
+    limits = {"LOOKALIKE_OUTSTANDING_LOW": "1", "LOOKALIKE_OUTSTANDING_HIGH": "2", "LOOKALIKE_OUTSTANDING_MAX": "100"}
+    done = subprocess.run(
+        [PROGRAM, "enqueue", "--file", "-", "--batch-size", "1", "--wait", "0.1"],
+        env=QUIET | {"LOOKALIKE_BROKER_URL": url} | limits,
+        input='{"object_key": "a.jpg", "meta_id": 1, "company_id": 7}\n' * 3,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "lookalike: 2 events are outstanding, after waiting 0.1 s; 2 events are enqueued, those after them are not\n"
+    )
+    assert ledger.outstanding() == 2
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["enqueue", "--help"], ["dead", "--help"]])
 def test_what_needs_no_celery_does_not_import_it(arguments: list[str]) -> None:
     """Help is there at once."""
@@ -136,3 +199,64 @@ def test_the_client_needs_no_worker() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert " up " in done.stdout
+
+
+def test_dead_letters_from_the_first_look_to_the_end(url: str, ledger: Ledger, server: redis.Redis) -> None:
+    """What `list` shows, `show` shows whole; `replay` enqueues what can be, and `purge` removes the rest."""
+    good = {"object_key": "a.jpg", "meta_id": 1, "company_id": 7}
+    times = ("2026-01-01T00:00:00.000+00:00", "2026-01-01T00:01:00.000+00:00")
+    ledger.record(Batch("one", [1, 2]), 0.0)
+    letters = [DeadLetter(good, Reason.NOT_FOUND, "gone", 3, *times), DeadLetter([1], Reason.INVALID, "odd", 1, *times)]
+    ledger.settle("one", {}, 1003.0, dead=letters)
+    (listed,) = run("dead", "list", "--company", "7", "--until", "1d", "--json", url=url).stdout.splitlines()
+    assert json.loads(run("dead", "show", json.loads(listed)["id"], "--json", url=url).stdout) == json.loads(listed)
+    replayed = run("dead", "replay", "--all", "--json", url=url)
+    assert (replayed.returncode, json.loads(replayed.stdout)) == (1, {"replayed": 1, "left": 1})
+    assert "cannot be replayed: Input should be" in replayed.stderr
+    assert server.llen("ingest") == 1
+    refused = run("dead", "purge", "--all", url=url, stdin=subprocess.DEVNULL)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    purged = run("dead", "purge", "--all", "--yes", "--json", url=url)
+    assert (purged.returncode, json.loads(purged.stdout), purged.stderr) == (0, {"purged": 1}, "")
+    assert run("dead", "list", url=url).stdout == ""
+
+
+def test_a_replay_whose_broker_is_down(url: str, ledger: Ledger) -> None:
+    """Exit code 1 and one line, which says where the events are: in the ledger, and no more among the letters."""
+    event = {"object_key": "a.jpg", "meta_id": 1, "company_id": 7}
+    ledger.record(Batch("one", [event]), 0.0)
+    ledger.settle("one", {}, 1003.0, dead=[DeadLetter(event, Reason.NOT_FOUND, "gone", 3, "first", "last")])
+    env = QUIET | {"LOOKALIKE_BROKER_URL": "redis://127.0.0.1:1/0", "LOOKALIKE_LEDGER_URL": url}
+    done = subprocess.run(
+        [PROGRAM, "dead", "replay", "--all"], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "stand in the ledger, and the sweeper publishes them" in done.stderr
+    assert (ledger.summary(1.0).outstanding, ledger.summary(1.0).dead) == (1, 0)
+
+
+def test_the_bar_of_a_replay(url: str, ledger: Ledger) -> None:
+    """On a terminal the replay shows how far it is, and a purge asks there."""
+    events = [{"object_key": "a.jpg", "meta_id": number, "company_id": 7} for number in range(150)]
+    ledger.record(Batch("one", events), 0.0)
+    dead = [DeadLetter(event, Reason.NOT_FOUND, "gone", 3, "first", "last") for event in events]
+    ledger.settle("one", {}, 1003.0, dead=[*dead, DeadLetter(7, Reason.INVALID, "odd", 1, "first", "last")])
+    assert "replaying" in on_a_terminal("dead", "replay", "--all", url=url)
+    assert "Remove 1 dead letter for good? [y/N]: " in on_a_terminal("dead", "purge", "--all", url=url, answer="y\n")
+    assert (ledger.summary(1.0).outstanding, ledger.summary(1.0).dead) == (150, 0)
+
+
+def on_a_terminal(*arguments: str, url: str, answer: str = "") -> str:
+    """Run the program on a pseudo-terminal, and return what it showed there."""
+    ours, theirs = pty.openpty()
+    os.write(ours, answer.encode())
+    env = QUIET | {"LOOKALIKE_BROKER_URL": url, "TERM": "xterm"}
+    with subprocess.Popen([PROGRAM, *arguments], env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux: EIO once the other end is closed
+            while piece := os.read(ours, 4096):
+                shown += piece
+        process.wait(timeout=60)
+    os.close(ours)
+    return shown.decode()

@@ -7,11 +7,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from contract import DeadLetter, Reason
+from contract import DeadLetter, Overloaded, Reason
 from producer.ledger import Batch, DeadLettersFull, Ledger
 
 CAP = 6
 OVERDUE = 120.0
+LIMIT = 6
 LETTER = DeadLetter({"meta_id": 1}, Reason.NOT_FOUND, "no such object", 1, "first", "last")
 RESULT = {"indexed": 1}
 
@@ -40,7 +41,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger.from_url(self.url, dead_letters_max=CAP, overdue_seconds=OVERDUE)
+        self.ledger = Ledger.from_url(self.url, dead_letters_max=CAP, overdue_seconds=OVERDUE, outstanding_max=LIMIT)
         with redis.Redis.from_url(self.url) as server:
             server.flushdb()
         self.now = 0.0
@@ -59,10 +60,19 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(name=ids, size=sizes)
     def record(self, name: str, size: int) -> None:
-        """Open a batch that is neither open nor settled."""
-        self.ledger.record(Batch(name, [1] * size), self.now)
-        if name not in self.open and name not in self.settled:
+        """Open a batch that is neither open nor settled, if there is room for its events."""
+        outstanding = self.outstanding()
+        new = name not in self.open and name not in self.settled
+        try:
+            recorded = self.ledger.record(Batch(name, [1] * size), self.now)
+        except Overloaded:
+            assert new
+            assert outstanding + size > LIMIT
+            return
+        if new:
+            assert recorded == outstanding + size <= LIMIT
             self.open[name] = Open(size, self.now, 0, self.now + OVERDUE)
+        assert recorded == self.outstanding()
 
     @rule(name=ids, size=sizes, lease=leases)
     def begin(self, name: str, size: int, lease: float) -> None:
@@ -136,11 +146,15 @@ class LedgerMachine(RuleBasedStateMachine):
                 due = self.now + batch.delay + OVERDUE
                 self.open[batch.id] = Open(len(batch.events), first_seen, attempts, due)
 
+    def outstanding(self) -> int:
+        """Count the events of the open batches."""
+        return sum(batch.size for batch in self.open.values())
+
     @invariant()
     def counts_agree(self) -> None:
         """Outstanding events, the age of the oldest, and the letters."""
         summary = self.ledger.summary(self.now)
-        assert summary.outstanding == sum(batch.size for batch in self.open.values())
+        assert summary.outstanding == self.ledger.outstanding() == self.outstanding()
         assert summary.dead == self.dead == len(list(self.ledger.dead_letters()))
         first = min((batch.first_seen for batch in self.open.values()), default=self.now)
         assert summary.oldest_seconds == self.now - first

@@ -9,9 +9,9 @@ from celery import Celery
 
 import contract
 import producer
-from contract import InvalidMessage, LookalikeError, QueryNotFound, QueryRejected, ServiceUnavailable
+from contract import InvalidMessage, LookalikeError, Overloaded, QueryNotFound, QueryRejected, ServiceUnavailable
 
-DECLARED = [InvalidMessage, QueryNotFound, QueryRejected, ServiceUnavailable]
+DECLARED = [InvalidMessage, Overloaded, QueryNotFound, QueryRejected, ServiceUnavailable]
 
 
 def all_errors() -> list[type[LookalikeError]]:

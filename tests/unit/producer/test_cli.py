@@ -1,22 +1,21 @@
 """The command line, with a client that remembers what it was asked."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
+from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
-from contract import DeadLetter, QueryNotFound, Reason, ServiceUnavailable, UploadEvent
+from contract import Overloaded, QueryNotFound, ServiceUnavailable, UploadEvent
 from producer import EnqueueResult, Interrupted, Status
 from producer.cli import program
+from producer.cli.progress import Bar
 
 MATCH = {"id": 9, "meta_id": 1, "company_id": 7, "distance": 3, "object_key": "photos/[red]1[/red].jpg"}
-LETTER = DeadLetter(
-    {"object_key": "a\x1b[31m.jpg", "meta_id": 1, "company_id": 7}, Reason.NOT_FOUND, "no object", 3, "first", "last"
-)
 
 
 class InMemoryClient:
@@ -25,9 +24,9 @@ class InMemoryClient:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.batch_sizes: list[int] = []
+        self.waits: list[float | None] = []
         self.searches: list[dict[str, Any]] = []
         self.deleted: list[Any] = []
-        self.letters: list[DeadLetter] = []
         self.matches: list[dict[str, Any]] = []
         self.error: BaseException | None = None
         self.closed = False
@@ -51,12 +50,20 @@ class InMemoryClient:
         return "batch"
 
     def enqueue_many(
-        self, events: Iterable[UploadEvent], *, batch_size: int, progress: Callable[[int], None]
+        self,
+        events: Iterable[UploadEvent],
+        *,
+        batch_size: int,
+        progress: Callable[[int], None],
+        wait: float | None,
+        waiting: Callable[[int], None],
     ) -> EnqueueResult:
-        """Remember events; fail, if at all, after the first."""
+        """Remember events; wait, and fail if at all, after the first."""
         self.batch_sizes.append(batch_size)
+        self.waits.append(wait)
         for event in events:
             self.events.append(event.model_dump())
+            waiting(12345)
             progress(len(self.events))
             self._answer()
         return EnqueueResult(len(self.events), -(-len(self.events) // batch_size))
@@ -80,11 +87,6 @@ class InMemoryClient:
         self._answer()
         assert timeout > 0
         return Status(12345, 61.5, 2, {"ingest": 4, "search": 0}, {"images_ahash": 1000}, 3)
-
-    def dead_letters(self) -> Iterator[DeadLetter]:
-        """Read what there is."""
-        self._answer()
-        return iter(self.letters)
 
 
 @pytest.fixture
@@ -166,6 +168,30 @@ def test_a_bad_header(run: Run, tmp_path: Path) -> None:
     assert result.stderr.startswith(f"lookalike: {path}: line 1: the header names the columns")
 
 
+def test_the_wait_for_a_backlog_is_bounded_if_asked(run: Run, client: InMemoryClient) -> None:
+    """`--wait` is in seconds; without it the wait has no end."""
+    assert run("enqueue", "-f", "-", stdin=b"").exit_code == 0
+    assert run("enqueue", "-f", "-", "--wait", "2.5", stdin=b"").exit_code == 0
+    assert client.waits == [None, 2.5]
+
+
+def test_the_bar_says_that_it_waits() -> None:
+    """And how long the backlog is; then it goes on."""
+    with Progress(disable=True) as progress:
+        bar = Bar(progress, None)
+        bar.waiting(12345)
+        assert progress.tasks[0].description == "waiting: 12,345 outstanding"
+        bar.enqueued(100)
+        assert (progress.tasks[0].description, bar.events) == ("enqueuing", 100)
+
+
+def test_a_backlog_refuses_one(run: Run, client: InMemoryClient) -> None:
+    """One line, and exit code 1."""
+    client.error = Overloaded("too many")
+    result = run("enqueue", "a.jpg", "--meta-id", "1", "--company-id", "7")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "lookalike: too many\n")
+
+
 def test_redis_fails_on_the_way(run: Run, client: InMemoryClient) -> None:
     """One line, no traceback."""
     client.error = Interrupted("Redis is\ndown; 100 events are enqueued", accepted=100)
@@ -196,6 +222,7 @@ def test_interrupted_by_hand(run: Run, client: InMemoryClient) -> None:
         ["enqueue", "--file", "/dev/null"],
         ["enqueue", "--file", "-", "--batch-size", "101"],
         ["enqueue", "--file", "-", "--format", "xml"],
+        ["enqueue", "--file", "-", "--wait", "-1"],
         ["search", "--company-id", "7"],
         ["search", "--key", "a.jpg"],
         ["search", "--key", "a.jpg", "--meta-id", "1", "--company-id", "7"],
@@ -203,7 +230,6 @@ def test_interrupted_by_hand(run: Run, client: InMemoryClient) -> None:
         ["search", "--image", "/nowhere/cat.png", "--company-id", "7"],
         ["delete", "--company-id", "7"],
         ["delete", "1"],
-        ["dead", "list", "--limit", "0"],
         ["nonsense"],
     ],
 )
@@ -302,32 +328,7 @@ def test_status(run: Run, client: InMemoryClient) -> None:
     assert run("status", "--json").exit_code == 1
 
 
-def test_dead_list(run: Run, client: InMemoryClient) -> None:
-    """In JSON one object a line, with the fields of the contract."""
-    client.letters = [LETTER] * 3
-    lines = run("dead", "list", "--json", "--limit", "2").stdout.splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {
-            "event": {"object_key": "a\x1b[31m.jpg", "meta_id": 1, "company_id": 7},
-            "reason": "not_found",
-            "error": "no object",
-            "attempts": 3,
-            "first_seen": "first",
-            "last_seen": "last",
-        }
-    ] * 2
-
-
-def test_dead_list_for_people(run: Run, client: InMemoryClient) -> None:
-    """A line each, also for an event that fits no contract; nothing in it colours the terminal."""
-    client.letters = [LETTER, DeadLetter([1, "x"], Reason.INVALID, "not an object", 1, "first", "last")]
-    assert run("dead", "list").stdout.splitlines() == [
-        "last  not_found  company 7, meta 1, a\\x1b[31m.jpg: no object (3 attempts)",
-        "last  invalid  [1, 'x']: not an object (1 attempt)",
-    ]
-
-
-@pytest.mark.parametrize("command", [[], ["enqueue"], ["search"], ["delete"], ["status"], ["dead"], ["dead", "list"]])
+@pytest.mark.parametrize("command", [[], ["enqueue"], ["search"], ["delete"], ["status"], ["dead"]])
 def test_help(run: Run, command: list[str]) -> None:
     """Every command explains itself."""
     result = run(*command, "--help")

@@ -10,8 +10,8 @@ SECRET = "open-sesame"  # noqa: S105 - what must not be shown
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start from an environment that says nothing."""
-    for name in ("BROKER_URL", "RESULT_BACKEND_URL", "LEDGER_URL"):
-        monkeypatch.delenv(f"LOOKALIKE_{name}", raising=False)
+    for name in ClientSettings.model_fields:
+        monkeypatch.delenv(f"LOOKALIKE_{name.upper()}", raising=False)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
@@ -76,6 +76,32 @@ def test_each_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_broker_needs_a_ledger_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger is in Redis whatever the broker is."""
     assert "LOOKALIKE_LEDGER_URL" in refused(monkeypatch, BROKER_URL=f"amqp://u:{SECRET}@host//")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"OUTSTANDING_LOW": "100000"}, "LOOKALIKE_OUTSTANDING_LOW must be below LOOKALIKE_OUTSTANDING_HIGH"),
+        ({"OUTSTANDING_HIGH": "50000"}, "LOOKALIKE_OUTSTANDING_LOW must be below LOOKALIKE_OUTSTANDING_HIGH"),
+        ({"OUTSTANDING_MAX": "99999"}, "LOOKALIKE_OUTSTANDING_MAX must be at least LOOKALIKE_OUTSTANDING_HIGH"),
+        (
+            {"OUTSTANDING_LOW": "1", "OUTSTANDING_HIGH": "2", "OUTSTANDING_MAX": "99"},
+            "LOOKALIKE_OUTSTANDING_MAX: Input should be greater than or equal to 100",
+        ),
+    ],
+)
+def test_watermarks_out_of_order(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str) -> None:
+    """The error names both variables; a whole batch has to fit below the limit."""
+    assert refused(monkeypatch, BROKER_URL="redis://a/0", **variables).startswith(message)
+
+
+def test_watermarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The high one may be the limit."""
+    monkeypatch.setenv("LOOKALIKE_BROKER_URL", "redis://a/0")
+    for name, value in (("LOW", "0"), ("HIGH", "100"), ("MAX", "100")):
+        monkeypatch.setenv(f"LOOKALIKE_OUTSTANDING_{name}", value)
+    settings = ClientSettings.from_env()
+    assert (settings.outstanding_low, settings.outstanding_high, settings.outstanding_max) == (0, 100, 100)
 
 
 def test_settings_show_no_secrets() -> None:
