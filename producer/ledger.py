@@ -8,16 +8,16 @@ A batch is known by the id of the Celery task that carries it.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any, Final, Self
 
 import redis
 
-from contract import DeadLetter, LookalikeError, Overloaded, ServiceUnavailable
+from contract import DeadLetter, LookalikeError, Overloaded
 from producer import ledger_scripts as scripts
 from producer.dead_stream import DeadStream
+from producer.errors import vendor_errors
 from producer.selection import Selection
 
 # One hash tag, so that all keys share a slot of a Redis Cluster and a script may touch them together.
@@ -36,6 +36,7 @@ _DEAD_LETTERS_MAX: Final = 1_000_000
 # See `ClientSettings.overdue_seconds`.
 _OVERDUE_SECONDS: Final = 120.0
 _OUTSTANDING_MAX: Final = 1_000_000
+_WHAT: Final = "the ledger"
 _FULL: Final = -1  # what SETTLE says of the stream of dead letters, and RECORD of the ledger
 
 
@@ -152,7 +153,7 @@ class Ledger:
         Raises:
             Overloaded: with this batch there would be too many; nothing was changed.
         """
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             outstanding = self._record(
                 keys=self._keys(batch.id), args=[*self._encode(batch, now), now, self._outstanding_max]
             )
@@ -165,7 +166,7 @@ class Ledger:
 
     def forget(self, batch_id: str) -> None:
         """Strike out a batch that was recorded but could not be published."""
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             self._forget(keys=self._keys(batch_id), args=[batch_id])
 
     def begin(self, batch: Batch, now: float, *, lease: float = 0.0) -> Begun:
@@ -180,7 +181,7 @@ class Ledger:
                 message meanwhile is told that it is busy; after it, the batch is overdue.
         """
         encoded = (batch.id, json.dumps(batch.events), len(batch.events), batch.attempts)
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             attempts, first_seen, settled, busy = self._begin(
                 keys=self._keys(batch.id), args=[*encoded, now + lease, now]
             )
@@ -188,7 +189,7 @@ class Ledger:
 
     def renew(self, batch_ids: Iterable[str], until: float) -> None:
         """Keep the leases of batches until a time, in seconds since 1970. Those that ended meanwhile stay ended."""
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             for batch_id in batch_ids:
                 self._renew(keys=[_BATCH + batch_id, _BEGUN], args=[batch_id, until])
 
@@ -203,7 +204,7 @@ class Ledger:
             begun: True for those whose worker has let its lease run out, so that it is dead; False for those that no
                 worker has begun on.
         """
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             taken = self._take_overdue(
                 keys=[_BEGUN if begun else _WAITING], args=[_BATCH, now, limit, self._overdue_seconds]
             )
@@ -236,7 +237,7 @@ class Ledger:
         letters = [json.dumps(asdict(letter)) for letter in dead]
         carry_on = chain.from_iterable(self._encode(successor, now) for successor in successors)
         keys = [*self._keys(batch_id), _DEAD, *(_BATCH + successor.id for successor in successors)]
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             done = self._settle(
                 keys=keys,
                 args=[
@@ -255,12 +256,12 @@ class Ledger:
 
     def outstanding(self) -> int:
         """Count the events in open batches."""
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             return int(self.connection.get(_OUTSTANDING) or 0)
 
     def summary(self, now: float) -> Summary:
         """Count what is open and what is dead."""
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             pipeline = self.connection.pipeline(transaction=False)
             pipeline.get(_OUTSTANDING)
             pipeline.zrange(_OPEN, 0, 0, withscores=True)
@@ -284,7 +285,7 @@ class Ledger:
             The batch, without the events of letters that are gone; None when all are.
         """
         letters = chain.from_iterable((letter_id, json.dumps(event)) for letter_id, event in dead.items())
-        with _redis_errors():
+        with vendor_errors(_WHAT):
             events = self._reopen(
                 keys=[*self._keys(batch_id), _DEAD], args=[batch_id, now + self._overdue_seconds, now, *letters]
             )
@@ -297,11 +298,3 @@ class Ledger:
     def _encode(self, batch: Batch, now: float) -> tuple[str | float, ...]:
         due = now + batch.delay + self._overdue_seconds
         return batch.id, json.dumps(batch.events), len(batch.events), batch.attempts, due
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise ServiceUnavailable(f"the ledger: {type(error).__name__}: {error}") from error
