@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -45,7 +45,7 @@ class Leases:
 
     @contextmanager
     def hold(self, batch_id: str) -> Iterator[None]:
-        """Renew the lease of a batch while it is worked on in here."""
+        """Renew the lease of a batch while it is worked on in here. If that fails, the lease ends at once."""
         with self._lock:
             self._held[batch_id] = self._now()
             if self._thread is None:
@@ -53,6 +53,11 @@ class Leases:
                 self._thread.start()
         try:
             yield
+        except BaseException:
+            # Its message is delivered again, and should not be dropped for a worker that has given up.
+            with suppress(ServiceUnavailable):
+                self._renew([batch_id], self._now())
+            raise
         finally:
             with self._lock:
                 self._held.pop(batch_id, None)

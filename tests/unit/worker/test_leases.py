@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterable
 
+import pytest
+
 from contract import ServiceUnavailable
 from worker.services.leases import Leases
 
@@ -72,6 +74,17 @@ def test_a_ledger_that_is_away_for_a_moment_does_no_harm() -> None:
         leases.renew()
     leases.close()
     assert renewals.made == [(["a"], 4000.0)]
+
+
+def test_a_batch_that_fails_is_let_go_at_once() -> None:
+    """Whoever gets its message next need not wait for the lease to run out; a ledger that is away changes nothing."""
+    renewals = Renewals()
+    leases = Leases(renewals, seconds=3000, longest=100, now=Clock())
+    for renewals.down in (False, True):
+        with pytest.raises(KeyError), leases.hold("a"):
+            raise KeyError("a fault")
+    leases.close()
+    assert renewals.made == [(["a"], 1000.0)]
 
 
 def test_leases_are_renewed_by_themselves() -> None:
