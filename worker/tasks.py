@@ -92,6 +92,5 @@ def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
 
 
 def _keywords(args: tuple[Any, ...], message: dict[str, Any]) -> dict[str, Any]:
-    if args:
-        raise InvalidMessage(f"arguments are given by name, and {len(args)} came without")
-    return message
+    """The message. What came without a name stands in it under one that no message has, so it is refused, not lost."""
+    return {**message, "arguments not given by name": list(args)} if args else message

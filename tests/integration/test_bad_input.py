@@ -141,11 +141,14 @@ def test_a_bad_message_fails_with_its_reason(
     assert len(dead()) - before == (len(carried) if isinstance(carried, list) and carried else 1)
 
 
-def test_arguments_without_names_are_refused(celery_only: Celery) -> None:
-    """A message by position is told so."""
+def test_arguments_without_names_are_refused(celery_only: Celery, dead: Callable[[], list[dict[str, Any]]]) -> None:
+    """A message by position is told so, and what it carried is in the dead letters."""
+    before = len(dead())
     result = celery_only.send_task("lookalike.ingest", args=[[event()]], queue="ingest")
     with pytest.raises(Exception, match="by name"):
         result.get(30)
+    (letter,) = dead()[before:]
+    assert letter["event"] == {"arguments not given by name": [[event()]]}
 
 
 @pytest.mark.parametrize(

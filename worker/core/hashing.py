@@ -15,7 +15,6 @@ from PIL import Image, UnidentifiedImageError
 
 from worker.core.errors import NotAnImage, TooLarge
 
-PROFILE: Final = "ahash"
 BITS: Final = 64
 
 # The formats that OSS itself processes as pictures, less HEIC, which Pillow does not read. A short list is a guard:

@@ -55,8 +55,8 @@ class RetryPolicy:
     """When to try again, as a value.
 
     Attributes:
-        attempts: after so many tries at a transient failure the event is dead. Twelve take more than 8 minutes, longer
-            than Milvus needs to restart.
+        attempts: after so many tries at a transient failure the event is dead. Twelve take 5 to 10 minutes, longer than
+            Milvus needs to restart.
         attempts_missing: the same for an object that is not there.
         base: seconds before the second try; doubled for each one after.
         cap: no wait is longer, in seconds. It must stay below half of the visibility timeout, because a waiting

@@ -17,6 +17,7 @@ import redis
 
 from contract import DeadLetter, Reason
 from producer.ledger import Batch, Ledger
+from tests.contract.producer.breaking import full, read_only, stopped
 
 PROGRAM = str(Path(sys.executable).parent / "lookalike")
 QUIET = {name: value for name, value in os.environ.items() if not name.startswith(("LOOKALIKE_", "CELERY_"))}
@@ -108,23 +109,6 @@ def test_interrupted(url: str, server: redis.Redis, eventually: Callable[[Callab
     assert process.returncode == 130
     # The second may be on the queue, and its reply still on the way.
     assert re.fullmatch(r"lookalike: interrupted; enqueued until then: (1 event|2 events)\n", stderr)
-
-
-def read_only(valkey: Any) -> None:
-    """Make a server the replica of one that does not exist."""
-    with redis.Redis.from_url(valkey.connection_url) as server:
-        server.replicaof("127.0.0.1", 1)
-
-
-def full(valkey: Any) -> None:
-    """Leave a server no memory for more."""
-    with redis.Redis.from_url(valkey.connection_url) as server:
-        server.config_set("maxmemory", 1)
-
-
-def stopped(valkey: Any) -> None:
-    """Stop a server."""
-    valkey.stop()
 
 
 @pytest.mark.parametrize("breaks", [read_only, full, stopped])

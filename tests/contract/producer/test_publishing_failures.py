@@ -11,6 +11,7 @@ import redis
 from contract import ServiceUnavailable
 from producer import Client, ClientSettings, Interrupted, connections
 from producer.ledger import Ledger
+from tests.contract.producer.breaking import full, read_only, stopped
 
 PASSWORD = "open-sesame"  # noqa: S105 - what must not be shown
 NOBODY = f"redis://:{PASSWORD}@127.0.0.1:1/0"
@@ -42,23 +43,6 @@ def broken(own_valkey: Any, request: pytest.FixtureRequest) -> str:
     url: str = own_valkey.connection_url
     request.param(own_valkey)
     return url
-
-
-def read_only(valkey: Any) -> None:
-    """Make a server the replica of one that does not exist."""
-    with redis.Redis.from_url(valkey.connection_url) as server:
-        server.replicaof("127.0.0.1", 1)
-
-
-def full(valkey: Any) -> None:
-    """Leave a server no memory for more."""
-    with redis.Redis.from_url(valkey.connection_url) as server:
-        server.config_set("maxmemory", 1)
-
-
-def stopped(valkey: Any) -> None:
-    """Stop a server."""
-    valkey.stop()
 
 
 every_way = pytest.mark.parametrize("broken", [read_only, full, stopped], indirect=True)
