@@ -55,6 +55,7 @@ class Reason(StrEnum):
     ID_COLLISION = "id_collision"
     UNAVAILABLE = "unavailable"
     CRASH = "crash"
+    TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,3 +116,25 @@ def test_a_message_that_was_popped_and_not_recorded_is_found_again(
     with start("worker", "-Q", "ingest", "-P", "threads", "-c", "2", "-n", "only@%h"):
         settled(own_client, seconds=200)
     assert own_client.search(meta_id=100, company_id=1, fresh=True)["matches"][0]["object_key"] == "popped.png"
+
+
+@pytest.mark.usefixtures("upkeep")
+def test_a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish(
+    own_client: Client,
+    own_env: Mapping[str, str],
+    tmp_path: Path,
+    bucket: OssObjectStore,
+    faults: FaultClient,
+) -> None:
+    """SIGTERM in the middle of a download that never ends: the next worker has the event although the lease is long."""
+    patient = {**own_env, "LOOKALIKE_LEASE_SECONDS": "600", "LOOKALIKE_OSS_TIMEOUT": "100"}
+    ingest = ["worker", "-Q", "ingest", "-P", "threads", "-c", "2", "-n"]
+    slow = Worker([*ingest, "slow@%h"], patient | {"LOOKALIKE_SHUTDOWN_SECONDS": "1"}, tmp_path / "log-slow")
+    bucket.put("stop.png", photos()["coins.png"])
+    with faults.active(Fault("stall", key="stop.png", times=None)), slow:
+        own_client.enqueue("stop.png", meta_id=200, company_id=2)
+        eventually("the download hangs", lambda: faults.count("GET", "stop.png") > 0)
+    assert "shutdown_given_up" in [line["event"] for line in slow.lines()]
+    with Worker([*ingest, "next@%h"], patient, tmp_path / "log-next"):
+        settled(own_client, seconds=90)
+    assert own_client.search(meta_id=200, company_id=2, fresh=True)["matches"][0]["object_key"] == "stop.png"
