@@ -29,9 +29,8 @@ class ReplayResult:
 class ReplayInterrupted(PartlyEnqueued, ServiceUnavailable):
     """Redis or the broker failed on the way, or a wait took too long.
 
-    `accepted` events are enqueued again; what is not is a dead letter still.
-
-    The last of them may stand in the ledger alone, from where the sweeper publishes them.
+    `accepted` events are enqueued again; what is not is a dead letter still. The last of them may
+    stand in the ledger alone, from where the sweeper publishes them.
     """
 
 

@@ -151,27 +151,28 @@ def test_closing_ends_the_waiting(limited: Client, eventually: Callable[[Callabl
             stream.result(timeout=10)
 
 
-def died(ledger: Ledger, number: int) -> None:
-    """Make so many dead letters."""
-    ledger.record(Batch("died", EVENTS[:number]), time.time())
+@pytest.fixture
+def _dead(ledger: Ledger) -> None:
+    """Two hundred dead letters."""
+    ledger.record(Batch("died", EVENTS), time.time())
     ledger.settle(
         "died",
         {},
         time.time(),
-        dead=[DeadLetter(event, Reason.UNAVAILABLE, "", 1, "", "") for event in EVENTS[:number]],
+        dead=[DeadLetter(event, Reason.UNAVAILABLE, "", 1, "", "") for event in EVENTS],
     )
 
 
+@pytest.mark.usefixtures("_dead")
 def test_a_replay_waits_for_a_backlog(limited: Client, ledger: Ledger) -> None:
     """Nobody works: it takes no longer than it may, says how far it came, and the rest is a dead letter still."""
-    died(ledger, 200)
     with pytest.raises(ReplayInterrupted, match="replayed until then: 100 events") as caught:
         limited.dead.replay(Selection(), wait=0.2)
     assert caught.value.accepted == ledger.outstanding() == ledger.dead.count() == 100
 
 
-def test_a_replay_goes_on_when_workers_have_caught_up(limited: Client, ledger: Ledger, settling: list[int]) -> None:
+@pytest.mark.usefixtures("_dead")
+def test_a_replay_goes_on_when_workers_have_caught_up(limited: Client, settling: list[int]) -> None:
     """All letters are replayed, a message at a time."""
-    died(ledger, 200)
     assert limited.dead.replay(Selection(), wait=30).replayed == 200
     assert max(settling) <= 100
