@@ -24,6 +24,10 @@ class Misconfigured(LookalikeError):
     """No event can succeed until somebody mends the configuration: a wrong secret, a missing bucket, another schema."""
 
 
+class RowsRejected(LookalikeError):
+    """Milvus refuses these rows for what is in them. None may be to blame but one: others may be accepted."""
+
+
 class Permanent(LookalikeError):
     """This event can never succeed; others can."""
 
@@ -52,3 +56,9 @@ class IdCollision(Permanent):
     """Another picture has the same primary key, one chance in 2^63 for each pair of pictures. It is not overwritten."""
 
     reason = Reason.ID_COLLISION
+
+
+class Rejected(Permanent):
+    """Milvus refuses this one row, whatever it is written with."""
+
+    reason = Reason.REJECTED

@@ -93,10 +93,16 @@ class Ingest:
                         rows[n] = row
         if rows:
             try:
-                self._writer.write(list(rows.values()), self._monotonic() + self._budget.write)
-                self._recent.put(list(rows.values()))
+                refused = self._writer.write(list(rows.values()), self._monotonic() + self._budget.write)
+                self._recent.put([row for row in rows.values() if row.id not in refused])
             except LookalikeError as error:
                 outcomes |= {n: self._policy.decide(todo[n], error, attempt) for n in rows}
+            else:
+                outcomes |= {
+                    n: self._policy.decide(todo[n], refused[row.id], attempt)
+                    for n, row in rows.items()
+                    if row.id in refused
+                }
         return _in_order(outcomes)
 
     def _stored(self, events: Iterable[UploadEvent]) -> Mapping[int, Row]:

@@ -221,6 +221,19 @@ def test_a_worker_that_stops_hands_back_what_it_has_not_begun() -> None:
     assert {row.meta_id for row in world.index.rows.values()} == {1}
 
 
+def test_a_row_that_is_refused_is_dead_and_its_siblings_are_indexed() -> None:
+    """Milvus' reason is the dead letter's error, and what was not written is not remembered as written."""
+    world = World()
+    world.index.refused = {row_id(1, 2)}
+    outcomes = world(*(event("red", n) for n in range(1, 4)))
+    assert outcomes == [
+        Indexed(valid("red", 1)),
+        Dead(event("red", 2), Reason.REJECTED, "a row is refused"),
+        Indexed(valid("red", 3)),
+    ]
+    assert world.index.rows.keys() == world.recent.rows.keys() == {row_id(1, 1), row_id(1, 3)}
+
+
 def test_a_batch_out_of_time_hands_back_what_it_has_not_begun() -> None:
     """Nothing is begun after the budget, what was done is written, and the try does not count."""
 
