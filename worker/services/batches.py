@@ -30,7 +30,7 @@ class Batches:
         self,
         ledger: Ledger,
         publisher: Publisher,
-        ingest: Callable[[Sequence[object], int], list[Outcome]],
+        ingest: Callable[[Sequence[object], int, float], list[Outcome]],
         *,
         attempts: int,
         wait_when_full: float,
@@ -74,7 +74,7 @@ class Batches:
             ]
             return self._settle(batch_id, begun, outcomes)
         with self._leases.hold(batch_id):
-            return self._settle(batch_id, begun, self._ingest(events, begun.attempts))
+            return self._settle(batch_id, begun, self._ingest(events, begun.attempts, begun.first_seen))
 
     def _bury(self, batch_id: str, message: Mapping[str, Any], error: InvalidMessage) -> None:
         events = message.get("events")
@@ -127,14 +127,24 @@ class Batches:
             for one in dead
         ]
         ours = self._ledger.settle(batch_id, result, self._now(), dead=letters, successors=successors)
-        # Where another delivery of the same message was faster, its retries travel already.
-        for batch in successors if ours else ():
+        if not ours:
+            # Another delivery of the same message was faster: its retries travel already.
+            successors = self._open_overtaken(outcomes, begun.attempts)
+        for batch in successors:
             try:
                 self._publisher.publish(batch, countdown=batch.delay)
             except ServiceUnavailable as error:
                 # The ledger holds it: nothing is lost, and it is published again from there.
                 log.warning("successor_not_published", batch=batch.id, error=str(error))
         return result
+
+    def _open_overtaken(self, outcomes: Sequence[Outcome], attempts: int) -> list[Batch]:
+        """Open batches, outside of a settlement, of the events whose rows may stand in place of later ones."""
+        overtaken = [outcome for outcome in outcomes if isinstance(outcome, Retry) and outcome.overtaken]
+        batches = _successors(overtaken, attempts)
+        for batch in batches:
+            self._ledger.begin(batch, self._now(), lease=batch.delay)
+        return batches
 
 
 def _successors(again: Sequence[Retry], attempts: int) -> list[Batch]:
