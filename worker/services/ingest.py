@@ -120,7 +120,7 @@ class Ingest:
         except LookalikeError as error:
             failed |= {n: self._policy.decide(todo[n], error, attempt) for n in done}
         else:
-            delay = _lost_delay(self._monotonic() - begun)
+            delay = min(self._policy.cap, _lost_delay(self._monotonic() - begun))
             failed |= {n: _overtaken(todo[n], delay) for n, row in done.items() if row.id in lost}
         return _in_order(outcomes | failed)
 

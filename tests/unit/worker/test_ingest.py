@@ -220,6 +220,23 @@ def test_a_row_that_cannot_be_withdrawn_has_its_event_tried_again() -> None:
     assert len(world.index.rows) == 1
 
 
+@pytest.mark.parametrize(("seconds", "least", "most"), [(10, 10.5, 22), (500, 120, 120)])
+def test_after_a_lost_claim_the_event_waits_as_long_as_it_took_but_no_longer_than_any(
+    seconds: float, least: float, most: float
+) -> None:
+    """Whoever took the claim should have ended by then; a message that waits is held unacknowledged."""
+
+    def overtaken(body: bytes) -> bytes:
+        world.passed += seconds
+        world.claims.claim("another", [row_id(1, 1)])
+        return create_vector(body)
+
+    world = World(create=overtaken)
+    (outcome,) = world(event("red"))
+    assert isinstance(outcome, Retry)
+    assert least <= outcome.delay <= most
+
+
 def test_when_the_claims_cannot_be_confirmed_the_events_are_tried_again() -> None:
     """Nobody knows whether another attempt has begun."""
     world = World()
