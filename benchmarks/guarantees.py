@@ -1,4 +1,4 @@
-"""What the guarantees cost: the ledger to producers; ledger, leases and the memory of recent rows to workers.
+"""What the guarantees cost: the ledger to producers; ledger, leases and claims to workers.
 
 Everything is measured on a development stack of its own, in blocks with the guarantees and without by turns.
 """

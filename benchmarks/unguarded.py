@@ -1,4 +1,4 @@
-"""A worker without the guarantees: no ledger, no leases, nothing that says what was written a moment ago."""
+"""A worker without the guarantees: no ledger, no leases, no claims on pictures."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 
 from contract import DeadLetter
 from producer.ledger import Batch, Begun, Ledger
-from worker.adapters.recent import RecentRows
-from worker.ports import Row
+from worker.adapters.claims import RedisClaims
+from worker.ports import Claimed, Row
 from worker.runtime import Runtime
 from worker.services.leases import Leases
 
@@ -50,15 +50,21 @@ class NoLeases(Leases):
         yield
 
 
-class NoRecent(RecentRows):
-    """Remembers no row."""
+class NoClaims(RedisClaims):
+    """Claims nothing, and remembers no row."""
 
-    def get(self, ids: Iterable[int]) -> Mapping[int, Row]:  # noqa: ARG002 - nothing is remembered
-        """Find none."""
-        return {}
+    def claim(self, token: str, ids: Iterable[int]) -> Claimed:  # noqa: ARG002 - nothing is claimed
+        """Claim none."""
+        return Claimed()
 
-    def put(self, rows: Sequence[Row]) -> None:
-        """Remember none."""
+    def confirm(
+        self,
+        token: str,  # noqa: ARG002 - as above
+        rows: Sequence[Row],  # noqa: ARG002 - as above
+        failed: Iterable[int] = (),  # noqa: ARG002 - as above
+    ) -> set[int]:
+        """Lose none."""
+        return set()
 
 
 class UnguardedRuntime(Runtime):
@@ -75,6 +81,6 @@ class UnguardedRuntime(Runtime):
         return NoLeases(self.ledger, seconds=self.settings.lease_seconds, longest=0, now=time.time)
 
     @cached_property
-    def recent(self) -> RecentRows:
-        """No memory."""
-        return NoRecent(self.ledger.connection, collection=self.index.collection)
+    def claims(self) -> RedisClaims:
+        """No claims."""
+        return NoClaims(self.ledger.connection, collection=self.index.collection, lock_seconds=1)

@@ -37,6 +37,7 @@ _DEAD_LETTERS_MAX: Final = 1_000_000
 _OVERDUE_SECONDS: Final = 120.0
 _OUTSTANDING_MAX: Final = 1_000_000
 _WHAT: Final = "the ledger"
+_NO_LIMIT: Final = 1 << 53  # Redis' Lua counts exactly up to there
 _FULL: Final = -1  # what SETTLE says of the stream of dead letters, and RECORD of the ledger
 
 
@@ -163,16 +164,21 @@ class Ledger:
         Raises:
             Overloaded: with this batch there would be too many; nothing was changed.
         """
-        with vendor_errors(_WHAT):
-            outstanding = self._record(
-                keys=self._keys(batch.id), args=[*self._encode(batch, now), now, self._outstanding_max]
-            )
+        outstanding = self._open(batch, now, self._outstanding_max)
         if outstanding == _FULL:
             raise Overloaded(
                 f"with {len(batch.events)} more, the outstanding events would be over their limit of "
                 f"{self._outstanding_max:,}"
             )
-        return int(outstanding)
+        return outstanding
+
+    def carry_on(self, batch: Batch, now: float) -> None:
+        """Write down a batch of events that were accepted before, however many are outstanding."""
+        self._open(batch, now, _NO_LIMIT)
+
+    def _open(self, batch: Batch, now: float, limit: int) -> int:
+        with vendor_errors(_WHAT):
+            return int(self._record(keys=self._keys(batch.id), args=[*self._encode(batch, now), now, limit]))
 
     def forget(self, batch_id: str) -> None:
         """Strike out a batch that was recorded but could not be published."""

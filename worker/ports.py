@@ -1,7 +1,8 @@
 """What the worker needs of the world outside: one protocol for each thing, one adapter for each vendor."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.core.errors import Permanent
@@ -54,6 +55,21 @@ class Hit:
     distance: int
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What is known of pictures that an attempt wants to claim.
+
+    Attributes:
+        rows: by id, the rows that are remembered. A read of the index may not show them yet.
+        doubtful: ids of which an attempt that had lost its claim may have written the row: only a fresh read tells.
+        locked: ids that are being deleted. They were not claimed.
+    """
+
+    rows: Mapping[int, Row] = field(default_factory=dict)
+    doubtful: frozenset[int] = frozenset()
+    locked: frozenset[int] = frozenset()
+
+
 class ObjectStore(Protocol):
     """Where the pictures are.
 
@@ -89,17 +105,39 @@ class VectorIndex(Protocol):
         """The number of rows of each of our collections."""
 
 
-class Recent(Protocol):
-    """Rows written a moment ago, which a read of the index may not show yet. Its methods raise `Transient`."""
+class Claims(Protocol):
+    """Which attempt began last on a picture, and its row as it was last known to be right.
 
-    def get(self, ids: Iterable[int]) -> Mapping[int, Row]:
-        """Read what is remembered; ids that are not are left out."""
+    A picture goes by its row's primary key. The methods raise `Transient`.
+    """
 
-    def put(self, rows: Sequence[Row]) -> None:
-        """Remember rows that are durable."""
+    def claim(self, token: str, ids: Iterable[int]) -> Claimed:
+        """Claim pictures for an attempt, before anything of them is read.
 
-    def forget(self, ids: Iterable[int]) -> None:
-        """Forget rows that are being deleted."""
+        An earlier attempt's claim is lost with that. A picture that is being deleted is not claimed.
+        """
+
+    def confirm(self, token: str, rows: Sequence[Row], failed: Iterable[int] = ()) -> set[int]:
+        """End an attempt's claims.
+
+        Args:
+            token: the attempt's.
+            rows: as they are in the index, written just now or found unchanged. They are remembered for a minute,
+                unless their claim was lost, or an attempt that had lost its own may have written over them.
+            failed: ids whose rows may have been written or not.
+
+        Returns:
+            The ids whose claim was lost: another attempt, or a delete, began meanwhile.
+        """
+
+    def lock(self, ids: Iterable[int]) -> AbstractContextManager[float]:
+        """Keep all attempts away from pictures that are being deleted, and forget their rows.
+
+        Those under way lose their claims. The value is the time of `time.monotonic()` at which the lock ends by itself.
+
+        Raises:
+            Transient: another delete has locked one of them; none is locked.
+        """
 
 
 class RowWriter(Protocol):

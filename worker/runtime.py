@@ -26,9 +26,9 @@ from contract import (
 )
 from producer.ledger import Ledger
 from producer.publisher import Publisher
+from worker.adapters.claims import RedisClaims
 from worker.adapters.milvus import MilvusIndex
 from worker.adapters.oss import OssObjectStore
-from worker.adapters.recent import RecentRows
 from worker.core import hashing
 from worker.core.outcomes import RetryPolicy
 from worker.services.batches import Batches
@@ -46,6 +46,10 @@ log = structlog.get_logger(__name__)
 
 # A process that did not run for two leases and so long has lost its batches to others.
 _FROZEN_SECONDS: Final = 30.0
+# pymilvus tries again until its timeout, and may begin its last try just before.
+_CALL_TIMEOUTS: Final = 2
+# A delete's lock is long enough for its read and one write at their slowest: 120 s with the default timeout.
+_LOCK_CALLS: Final = 2
 
 
 class Runtime:
@@ -100,9 +104,18 @@ class Runtime:
         return MilvusIndex(self.settings, profile=self.settings.hash, bits=hashing.BITS)
 
     @cached_property
-    def recent(self) -> RecentRows:
-        """The rows written in the last minute."""
-        return RecentRows(self.ledger.connection, collection=self.index.collection)
+    def claims(self) -> RedisClaims:
+        """The claims on the collection's pictures."""
+        return RedisClaims(
+            self.ledger.connection,
+            collection=self.index.collection,
+            lock_seconds=_LOCK_CALLS * _CALL_TIMEOUTS * self.settings.milvus_timeout,
+        )
+
+    @cached_property
+    def removal(self) -> Removal:
+        """Deletes rows."""
+        return Removal(self.index, self.claims, delete_seconds=_CALL_TIMEOUTS * self.settings.milvus_timeout)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -160,9 +173,10 @@ class Runtime:
         ingest = Ingest(
             self.objects,
             self.index,
-            self.recent,
+            self.claims,
             GroupWriter(self.index, max_rows=settings.write_rows),
             self.decoders,
+            removal=self.removal,
             policy=self.policy,
             budget=Budget(settings.batch_seconds, settings.object_seconds, settings.write_seconds),
             stopping=self._stopping.is_set,
@@ -197,7 +211,7 @@ class Runtime:
     def delete(self, message: dict[str, Any]) -> DeleteResult:
         """Answer `lookalike.delete`."""
         items = decode_delete(message)
-        deleted = Removal(self.index, self.recent)(items)
+        deleted = self.removal(items)
         log.info("rows_deleted", items=len(items), deleted=deleted)
         return {"deleted": deleted}
 

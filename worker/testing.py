@@ -3,15 +3,17 @@
 They pass the same conformance tests as the adapters (`tests/contract/worker`).
 """
 
+import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from contract import LookalikeError
-from worker.core.errors import ObjectMissing, RowsRejected
-from worker.ports import Download, Hit, Row
+from worker.core.errors import ObjectMissing, RowsRejected, Transient
+from worker.ports import Claimed, Download, Hit, Row
 
 _VECTOR_BYTES: Final = 8
 _KEY_BYTES: Final = 1024
@@ -114,23 +116,58 @@ class MemoryIndex:
 
 
 @dataclass
-class MemoryRecent:
-    """Rows written a moment ago."""
+class MemoryClaims:
+    """Claims, and the rows last known to be right. Nothing expires.
+
+    `held` has the token of each claim, `locked` the ids that a delete has, `doubtful` those whose row only a fresh read
+    tells.
+    """
 
     rows: dict[int, Row] = field(default_factory=dict)
+    held: dict[int, str] = field(default_factory=dict)
+    locked: set[int] = field(default_factory=set)
+    doubtful: set[int] = field(default_factory=set)
+    lock_seconds: float = 120.0
 
-    def get(self, ids: Iterable[int]) -> Mapping[int, Row]:
-        """Read what is remembered."""
-        return {id_: self.rows[id_] for id_ in ids if id_ in self.rows}
+    def claim(self, token: str, ids: Iterable[int]) -> Claimed:
+        """Claim pictures, and read what is remembered of their rows."""
+        asked = set(ids)
+        free = asked - self.locked
+        self.held |= dict.fromkeys(free, token)
+        return Claimed(
+            {id_: self.rows[id_] for id_ in free if id_ in self.rows},
+            doubtful=frozenset(free & self.doubtful),
+            locked=frozenset(asked - free),
+        )
 
-    def put(self, rows: Sequence[Row]) -> None:
-        """Remember rows."""
+    def confirm(self, token: str, rows: Sequence[Row], failed: Iterable[int] = ()) -> set[int]:
+        """End an attempt's claims."""
+        unknown = set(failed)
+        ids = {row.id for row in rows} | unknown
+        lost = {id_ for id_ in ids if self.held.get(id_) != token}
+        self.doubtful |= lost | unknown
+        for id_ in ids - lost - unknown:
+            del self.held[id_]
         self.rows |= {row.id: row for row in rows}
-
-    def forget(self, ids: Iterable[int]) -> None:
-        """Forget rows."""
-        for id_ in ids:
+        for id_ in self.doubtful:
             self.rows.pop(id_, None)
+        return lost
+
+    @contextmanager
+    def lock(self, ids: Iterable[int]) -> Iterator[float]:
+        """Keep attempts away from pictures that are being deleted."""
+        wanted = set(ids)
+        if wanted & self.locked:
+            raise Transient("another delete of the same picture is under way")
+        self.locked |= wanted
+        self.doubtful -= wanted
+        for id_ in wanted:
+            self.held.pop(id_, None)
+            self.rows.pop(id_, None)
+        try:
+            yield time.monotonic() + self.lock_seconds
+        finally:
+            self.locked -= wanted
 
 
 def hamming(one: bytes, other: bytes) -> int:

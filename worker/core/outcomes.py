@@ -30,12 +30,15 @@ class Retry:
     Attributes:
         counts: whether this try counts against the event. It does not where the batch merely ran out of time, or
             where the fault is the configuration's.
+        overtaken: another attempt at the picture began before this one ended, and this one's row may stand in place of
+            the later one's. So it is tried again even where another delivery has settled its batch.
     """
 
     event: UploadEvent
     error: str
     delay: float
     counts: bool = True
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Batches:
         self,
         ledger: Ledger,
         publisher: Publisher,
-        ingest: Callable[[Sequence[object], int], list[Outcome]],
+        ingest: Callable[[Sequence[object], int, float], list[Outcome]],
         *,
         wait_when_full: float,
         leases: Leases,
@@ -84,7 +84,7 @@ class Batches:
         if begun.queue == INGEST_QUEUE and begun.deaths >= _DEATHS_MAX:
             return self._quarantine(batch_id, begun, events)
         with self._leases.hold(batch_id):
-            return self._settle(batch_id, begun, self._ingest(events, begun.attempts))
+            return self._settle(batch_id, begun, self._ingest(events, begun.attempts, begun.first_seen))
 
     def _bury(self, batch_id: str, message: Mapping[str, Any], error: InvalidMessage) -> None:
         events = message.get("events")
@@ -96,22 +96,28 @@ class Batches:
     def _quarantine(self, batch_id: str, begun: Begun, events: Sequence[object]) -> IngestResult:
         """Take a batch apart that its workers did not survive, so that only the event that kills them suffers."""
         log.error("batch_quarantined", events=len(events), deaths=begun.deaths, fate=begun.fate)
-        singles = [_successor([event], begun.attempts - 1, 0, QUARANTINE_QUEUE) for event in events]
         result = IngestResult(indexed=0, unchanged=0, dead=0, retried=len(events))
-        return self._close(batch_id, begun, result, [], singles)
+        singles = [_successor([event], begun.attempts - 1, 0, QUARANTINE_QUEUE) for event in events]
+        if self._close(batch_id, begun, result, [], singles):
+            self._publish(singles)
+        return result
 
     def _settle(self, batch_id: str, begun: Begun, outcomes: Sequence[Outcome]) -> IngestResult:
         dead = [outcome for outcome in outcomes if isinstance(outcome, Dead)]
         again = [outcome for outcome in outcomes if isinstance(outcome, Retry)]
         successors = _successors(again, begun)
+        result = _count(outcomes)
         try:
-            result = self._close(batch_id, begun, _count(outcomes), dead, successors)
+            ours = self._close(batch_id, begun, result, dead, successors)
         except DeadLettersFull as error:
             log.error("dead_letters_full", error=str(error), events=len(dead))  # noqa: TRY400 - no traceback is wanted
-            kept = _successor([one.event for one in dead], begun.attempts - 1, self._wait_when_full, begun.queue)
-            counted = _count(outcomes)
-            counted |= {"dead": 0, "retried": counted["retried"] + len(dead)}
-            result = self._close(batch_id, begun, counted, [], [*successors, kept])
+            successors.append(
+                _successor([one.event for one in dead], begun.attempts - 1, self._wait_when_full, begun.queue)
+            )
+            result |= {"dead": 0, "retried": result["retried"] + len(dead)}
+            ours = self._close(batch_id, begun, result, [], successors)
+        # Where another delivery of the same message was faster, its retries travel already.
+        self._publish(successors if ours else self._open_overtaken(again, begun))
         for letter in dead if result["dead"] else ():
             log.warning("event_dead", **_named(letter.event), reason=letter.reason, error=letter.error)
         for retry in again:
@@ -120,13 +126,8 @@ class Batches:
         return result
 
     def _close(
-        self,
-        batch_id: str,
-        begun: Begun,
-        result: IngestResult,
-        dead: Sequence[Dead],
-        successors: Sequence[Batch],
-    ) -> IngestResult:
+        self, batch_id: str, begun: Begun, result: IngestResult, dead: Sequence[Dead], successors: Sequence[Batch]
+    ) -> bool:
         letters = [
             DeadLetter(
                 event=one.event,
@@ -138,15 +139,22 @@ class Batches:
             )
             for one in dead
         ]
-        ours = self._ledger.settle(batch_id, result, self._now(), dead=letters, successors=successors)
-        # Where another delivery of the same message was faster, its retries travel already.
-        for batch in successors if ours else ():
+        return self._ledger.settle(batch_id, result, self._now(), dead=letters, successors=successors)
+
+    def _open_overtaken(self, again: Sequence[Retry], begun: Begun) -> list[Batch]:
+        """Open batches, outside of a settlement, of the events whose rows may stand in place of later ones."""
+        batches = _successors([retry for retry in again if retry.overtaken], begun)
+        for batch in batches:
+            self._ledger.carry_on(batch, self._now())
+        return batches
+
+    def _publish(self, successors: Sequence[Batch]) -> None:
+        for batch in successors:
             try:
                 self._publisher.publish(batch, countdown=batch.delay)
             except ServiceUnavailable as error:
                 # The ledger holds it: nothing is lost, and it is published again from there.
                 log.warning("successor_not_published", batch=batch.id, error=str(error))
-        return result
 
 
 def _count(outcomes: Sequence[Outcome]) -> IngestResult:

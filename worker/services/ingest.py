@@ -1,18 +1,31 @@
-"""From events to rows: download, hash, write. One outcome for each event, in order."""
+"""From events to rows: claim, download, hash, write, confirm. One outcome for each event, in order.
 
+Events of one picture may be worked on at the same time and in any order. The claim lets the attempt that began last be
+the one that counts; an attempt that has lost its claim reads the object again: `docs/adr/0009-order.md`.
+"""
+
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Final
+from uuid import uuid4
 
 import structlog
 
 from contract import InvalidMessage, LookalikeError, Reason, UploadEvent, decode_event, row_id
 from worker.core.errors import IdCollision
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
-from worker.ports import ObjectStore, Recent, Row, RowWriter, VectorIndex
+from worker.ports import Claims, ObjectStore, Row, RowWriter, VectorIndex
+from worker.services.removal import Removal
 
 log = structlog.get_logger(__name__)
+
+_LOCKED_SECONDS: Final = 1.0
+_LOST_SECONDS: Final = 0.5
+# Producers and workers may have clocks that differ by so much.
+_SKEW_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +50,11 @@ class Ingest:
         self,
         objects: ObjectStore,
         index: VectorIndex,
-        recent: Recent,
+        claims: Claims,
         writer: RowWriter,
         create_vector: Callable[[bytes], bytes],
         *,
+        removal: Removal,
         policy: RetryPolicy,
         budget: Budget,
         stopping: Callable[[], bool] = lambda: False,
@@ -48,83 +62,139 @@ class Ingest:
     ) -> None:
         self._objects = objects
         self._index = index
-        self._recent = recent
+        self._claims = claims
         self._writer = writer
+        self._removal = removal
         self._create_vector = create_vector
         self._policy = policy
         self._budget = budget
         self._stopping = stopping
         self._monotonic = monotonic
 
-    def __call__(self, raw_events: Sequence[object], attempt: int) -> list[Outcome]:
+    def __call__(self, raw_events: Sequence[object], attempt: int, since: float) -> list[Outcome]:
         """Index the events of one message.
 
         Args:
             raw_events: as they came, 1 to 100.
             attempt: which try this is, from 1.
+            since: when they were enqueued, in seconds since 1970.
 
         Returns:
             One outcome for each event, in their order. A bad event never fails its siblings.
         """
-        begin_by = self._monotonic() + self._budget.begin
+        begun = self._monotonic()
         decoded = [_decode(raw) for raw in raw_events]
         outcomes: dict[int, Outcome] = {n: event for n, event in enumerate(decoded) if isinstance(event, Dead)}
         outcomes |= _repeats(decoded)
         todo = {n: event for n, event in enumerate(decoded) if isinstance(event, UploadEvent) and n not in outcomes}
+        token = uuid4().hex
         try:
-            stored = self._stored(todo.values())
+            stored, locked = self._claim(token, todo.values(), fresh=attempt > 1)
         except LookalikeError as error:
             return _in_order(outcomes | {n: self._policy.decide(event, error, attempt) for n, event in todo.items()})
 
         rows: dict[int, Row] = {}
+        unchanged: dict[int, Row] = {}
         for n, event in todo.items():
+            id_ = row_id(event.company_id, event.meta_id)
+            known = stored.get(id_)
             with _bound(event):
-                if self._stopping() or self._monotonic() > begin_by:
-                    why = "the worker is stopping" if self._stopping() else "the batch ran out of time"
+                if id_ in locked:
+                    outcomes[n] = Retry(event, "a delete of it is under way", _LOCKED_SECONDS, counts=False)
+                elif why := self._must_hand_back(begun):
                     outcomes[n] = Retry(event, why, 0, counts=False)
-                    continue
-                try:
-                    row = self._row(event, stored.get(row_id(event.company_id, event.meta_id)))
-                except Exception as error:  # noqa: BLE001 - whatever one picture does, its siblings go on
-                    outcomes[n] = self._policy.decide(event, error, attempt)
                 else:
-                    outcomes[n] = Unchanged(event) if row is None else Indexed(event)
-                    if row is not None:
-                        rows[n] = row
-        if rows:
-            try:
-                refused = self._writer.write(list(rows.values()), self._monotonic() + self._budget.write)
-                self._recent.put([row for row in rows.values() if row.id not in refused])
-            except LookalikeError as error:
-                outcomes |= {n: self._policy.decide(todo[n], error, attempt) for n in rows}
-            else:
-                outcomes |= {
-                    n: self._policy.decide(todo[n], refused[row.id], attempt)
-                    for n, row in rows.items()
-                    if row.id in refused
-                }
-        return _in_order(outcomes)
+                    try:
+                        row = self._row(event, known)
+                    except Exception as error:  # noqa: BLE001 - whatever one picture does, its siblings go on
+                        outcomes[n] = self._failed(event, error, attempt, known, since)
+                    else:
+                        outcomes[n] = Unchanged(event) if row is known else Indexed(event)
+                        (unchanged if row is known else rows)[n] = row
+        failed = self._write(rows, todo, attempt)
+        done = {n: row for n, row in (rows | unchanged).items() if n not in failed}
+        try:
+            lost = self._claims.confirm(token, list(done.values()), [rows[n].id for n in failed])
+        except LookalikeError as error:
+            failed |= {n: self._policy.decide(todo[n], error, attempt) for n in done}
+        else:
+            delay = min(self._policy.cap, _lost_delay(self._monotonic() - begun))
+            failed |= {n: _overtaken(todo[n], delay) for n, row in done.items() if row.id in lost}
+        return _in_order(outcomes | failed)
 
-    def _stored(self, events: Iterable[UploadEvent]) -> Mapping[int, Row]:
-        """Read the rows that exist already.
+    def _must_hand_back(self, begun: float) -> str | None:
+        """Why a batch that began then begins no further event; None where it may."""
+        if self._stopping():
+            return "the worker is stopping"
+        return "the batch ran out of time" if self._monotonic() > begun + self._budget.begin else None
+
+    def _claim(
+        self, token: str, events: Iterable[UploadEvent], *, fresh: bool
+    ) -> tuple[Mapping[int, Row], frozenset[int]]:
+        """Claim the pictures, and read the rows that exist already.
 
         Most events are of new pictures, which the cheap read tells. A row that it does find may have been deleted a
         moment ago; the fresh read (0.3 s) makes sure, or the event would be taken for unchanged and have no row.
+
+        Args:
+            token: the claim's.
+            events: of the pictures.
+            fresh: trust only fresh reads, because a try before this one may have ended between its write and its
+                confirmation.
+
+        Returns:
+            The rows by id, and the ids that a delete has locked.
         """
         keys = {row_id(event.company_id, event.meta_id): event.company_id for event in events}
-        recent = self._recent.get(keys)
-        found = self._index.lookup({id_: company for id_, company in keys.items() if id_ not in recent})
-        sure = self._index.lookup({id_: keys[id_] for id_ in found}, fresh=True) if found else found
-        return {**sure, **recent}
+        claimed = self._claims.claim(token, keys)
+        free = keys.keys() - claimed.locked
+        recent = {} if fresh else claimed.rows
+        doubtful = free if fresh else claimed.doubtful
+        cheap = free - recent.keys() - doubtful
+        found = self._index.lookup({id_: keys[id_] for id_ in cheap})
+        unsure = doubtful | found.keys()
+        sure = self._index.lookup({id_: keys[id_] for id_ in unsure}, fresh=True)
+        return {**sure, **recent}, claimed.locked
 
-    def _row(self, event: UploadEvent, stored: Row | None) -> Row | None:
-        """Make the event's row; None where the stored one is already that."""
+    def _write(self, rows: Mapping[int, Row], events: Mapping[int, UploadEvent], attempt: int) -> dict[int, Outcome]:
+        """Write rows; the outcomes of those that were not written, or not surely."""
+        if not rows:
+            return {}
+        try:
+            refused = self._writer.write(list(rows.values()), self._monotonic() + self._budget.write)
+        except LookalikeError as error:
+            return {n: self._policy.decide(events[n], error, attempt) for n in rows}
+        return {
+            n: self._policy.decide(events[n], refused[row.id], attempt) for n, row in rows.items() if row.id in refused
+        }
+
+    def _failed(self, event: UploadEvent, error: Exception, attempt: int, stored: Row | None, since: float) -> Outcome:
+        """Say what an error means for an event whose picture has this row.
+
+        An object that is gone takes its row along, if that was written since the event was enqueued: it may be of an
+        attempt that was under way when the picture was deleted. An older row is left to a delete, so that a bucket that
+        was named wrong does not empty the index.
+        """
+        outcome = self._policy.decide(event, error, attempt)
+        gone = isinstance(outcome, Dead) and outcome.reason is Reason.NOT_FOUND
+        if not gone or stored is None or stored.object_key != event.object_key:
+            return outcome
+        if stored.indexed_at / 1000 < since - _SKEW_SECONDS:
+            return outcome
+        try:
+            self._removal.withdraw(stored)
+        except LookalikeError as again:
+            return self._policy.decide(event, again, attempt)
+        return outcome
+
+    def _row(self, event: UploadEvent, stored: Row | None) -> Row:
+        """Make the event's row; the stored one where it is already that."""
         id_ = row_id(event.company_id, event.meta_id)
         same = stored is not None and stored.object_key == event.object_key
         if stored is not None and (stored.company_id, stored.meta_id) != (event.company_id, event.meta_id):
             raise IdCollision(f"its primary key {id_} is that of another picture")
         if stored is not None and same and self._objects.crc(event.object_key) == stored.content_crc:
-            return None
+            return stored
         download = self._objects.get(event.object_key, self._monotonic() + self._budget.each)
         vector = self._create_vector(download.body)
         row = Row(
@@ -136,7 +206,7 @@ class Ingest:
             content_crc=download.crc,
             indexed_at=time.time_ns() // 1_000_000,
         )
-        return None if stored is not None and replace(row, indexed_at=stored.indexed_at) == stored else row
+        return stored if stored is not None and replace(row, indexed_at=stored.indexed_at) == stored else row
 
 
 def _decode(raw: object) -> UploadEvent | Dead:
@@ -162,6 +232,18 @@ def _repeats(decoded: Sequence[UploadEvent | Dead]) -> dict[int, Outcome]:
         else:
             outcomes[n] = Dead(event.model_dump(), Reason.ID_COLLISION, f"its primary key {id_} is another picture's")
     return outcomes
+
+
+def _overtaken(event: UploadEvent, delay: float) -> Retry:
+    return Retry(event, "another event of the picture began meanwhile", delay, counts=False, overtaken=True)
+
+
+def _lost_delay(elapsed: float, chance: Callable[[], float] = random.random) -> float:
+    """Seconds to wait after an attempt that took `elapsed` seconds and lost a claim.
+
+    Whoever took the claim began later, and needs about as long. By then it has ended, and chance parts all others.
+    """
+    return (_LOST_SECONDS + elapsed) * (1 + chance())
 
 
 def _in_order(outcomes: Mapping[int, Outcome]) -> list[Outcome]:

@@ -45,11 +45,11 @@ class Script:
     """An ingest that answers what a test says, and remembers what it was asked."""
 
     outcomes: Sequence[Outcome] = ()
-    asked: list[tuple[Sequence[object], int]] = field(default_factory=list)
+    asked: list[tuple[Sequence[object], int, float]] = field(default_factory=list)
 
-    def __call__(self, events: Sequence[object], attempt: int) -> list[Outcome]:
+    def __call__(self, events: Sequence[object], attempt: int, since: float) -> list[Outcome]:
         """Answer."""
-        self.asked.append((events, attempt))
+        self.asked.append((events, attempt, since))
         return list(self.outcomes)
 
 
@@ -144,9 +144,9 @@ def test_of_two_deliveries_at_once_only_the_first_to_end_counts(ledger: Ledger, 
     script.outcomes = [Dead(event(1).model_dump(), Reason.NOT_AN_IMAGE, "text"), Retry(event(2), "reset", 1)]
     later = Batches(ledger, outbox, script, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW + 10_000)
 
-    def overtaken(events: Sequence[object], attempt: int) -> list[Outcome]:
+    def overtaken(events: Sequence[object], attempt: int, since: float) -> list[Outcome]:
         later("b", message(1, 2))
-        return script(events, attempt)
+        return script(events, attempt, since)
 
     Batches(ledger, outbox, overtaken, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW)(
         "b", message(1, 2)
@@ -154,6 +154,34 @@ def test_of_two_deliveries_at_once_only_the_first_to_end_counts(ledger: Ledger, 
     assert len(outbox.sent) == 1
     summary = ledger.summary(NOW)
     assert (summary.outstanding, summary.dead) == (1, 1)
+
+
+def test_what_was_overtaken_is_tried_again_though_another_delivery_settled_the_batch(
+    ledger: Ledger, outbox: Outbox, script: Script
+) -> None:
+    """Its row may stand in place of a later one: it is outstanding until somebody has looked again."""
+    overtaken = Retry(event(1), "overtaken", 2, counts=False, overtaken=True)
+    script.outcomes = [Indexed(event(1))]
+    later = Batches(ledger, outbox, script, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW + 10_000)
+
+    def slow(events: Sequence[object], attempt: int, since: float) -> list[Outcome]:  # noqa: ARG001
+        later("b", message(1, 2))
+        return [overtaken, Retry(event(2), "reset", 1)]
+
+    Batches(ledger, outbox, slow, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW)("b", message(1, 2))
+    ((batch, countdown),) = outbox.sent
+    assert (batch.events, countdown) == ([event(1).model_dump()], 2)
+    assert ledger.summary(NOW).outstanding == 1
+    assert ledger.begin(batch, NOW + countdown).deaths == 0
+
+
+def test_ingest_is_told_of_the_try_and_of_the_first_sight(ledger: Ledger, batches: Batches, script: Script) -> None:
+    """Both are the ledger's, which a retry and a second delivery share."""
+    ledger.record(Batch("b", message(1)["events"]), NOW - 100)
+    ledger.begin(Batch("b", message(1)["events"]), NOW - 50)  # a worker that was killed
+    script.outcomes = [Indexed(event(1))]
+    batches("b", message(1))
+    assert script.asked == [(message(1)["events"], 2, NOW - 100)]
 
 
 def test_a_second_delivery_meanwhile_is_dropped(ledger: Ledger, batches: Batches, outbox: Outbox) -> None:

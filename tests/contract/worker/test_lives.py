@@ -86,7 +86,7 @@ class Lives(RuleBasedStateMachine):
         """The time."""
         return self.now
 
-    def ingest(self, events: Sequence[object], attempt: int) -> list[Outcome]:
+    def ingest(self, events: Sequence[object], attempt: int, since: float) -> list[Outcome]:  # noqa: ARG002
         """Have each event end as chance has it."""
         decoded = [decode_event(event) for event in events]
         outcomes = [self.outcome(event, self.fates[n % len(self.fates)], attempt) for n, event in enumerate(decoded)]

@@ -1,7 +1,7 @@
 """One outcome for each event of a message, and no event fails its siblings."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,11 @@ from tests.corpus import encode
 from worker.core.errors import Misconfigured, Transient
 from worker.core.hashing import create_vector
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
-from worker.ports import Download
+from worker.ports import Claimed, Download
 from worker.services.ingest import Budget, Ingest
+from worker.services.removal import Removal
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryIndex, MemoryObjects, MemoryRecent
+from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects
 
 RED = encode(Image.radial_gradient("L"), "PNG")
 BLUE = encode(Image.linear_gradient("L"), "PNG")
@@ -32,26 +33,27 @@ class World:
         self.stopping = False
         self.objects = MemoryObjects({"red": RED, "blue": BLUE, "text": b"no picture"})
         self.index = MemoryIndex()
-        self.recent = MemoryRecent()
+        self.claims = MemoryClaims()
         self.ingest = Ingest(
             self.objects,
             self.index,
-            self.recent,
+            self.claims,
             GroupWriter(self.index, max_rows=100),
             create,
+            removal=Removal(self.index, self.claims, delete_seconds=0),
             policy=RetryPolicy(),
             budget=Budget(begin=60, each=60, write=60),
             stopping=lambda: self.stopping,
             monotonic=lambda: time.monotonic() + self.passed,
         )
 
-    def __call__(self, *events: object, attempt: int = 1) -> list[Outcome]:
+    def __call__(self, *events: object, attempt: int = 1, since: float = 0) -> list[Outcome]:
         """Ingest events."""
-        return self.ingest(events, attempt)
+        return self.ingest(events, attempt, since)
 
     def forget_recent(self) -> None:
         """Let a minute pass."""
-        self.recent.rows.clear()
+        self.claims.rows.clear()
 
 
 def event(key: str, meta_id: int = 1, company_id: int = 1) -> dict[str, Any]:
@@ -180,6 +182,73 @@ def test_two_pictures_of_one_message_with_one_key_are_not_mixed_up(monkeypatch: 
     assert second == Indexed(valid("blue", 2, 2))
 
 
+@pytest.mark.parametrize(("since", "left"), [(-120, 0), (120, 1)], ids=["young", "old"])
+def test_an_object_that_is_gone_takes_only_a_young_row_along(since: float, left: int) -> None:
+    """A row from before its event was enqueued stays: a bucket that was named wrong does not empty the index."""
+    world = World()
+    world(event("red"))
+    del world.objects.bodies["red"]
+    (outcome,) = world(event("red"), attempt=3, since=time.time() + since)
+    assert isinstance(outcome, Dead)
+    assert outcome.reason is Reason.NOT_FOUND
+    assert len(world.index.rows) == left
+
+
+def test_an_object_that_is_gone_leaves_a_row_of_another_key() -> None:
+    """The picture has moved, and its row names the new object."""
+    world = World()
+    world(event("red"))
+    (outcome,) = world(event("gone"), attempt=3)
+    assert isinstance(outcome, Dead)
+    assert [row.object_key for row in world.index.rows.values()] == ["red"]
+
+
+def test_a_row_that_cannot_be_withdrawn_has_its_event_tried_again() -> None:
+    """A delete of the same picture is under way, say."""
+    world = World()
+    world(event("red"))
+    del world.objects.bodies["red"]
+    claim = world.claims.claim
+
+    def lock_after(token: str, ids: Iterable[int]) -> Claimed:
+        known = claim(token, ids)
+        world.claims.locked |= set(ids)
+        return known
+
+    world.claims.claim = lock_after  # type: ignore[method-assign]
+    (outcome,) = world(event("red"), attempt=3)
+    assert isinstance(outcome, Retry)
+    assert len(world.index.rows) == 1
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(10, 10.5, 22), (500, 120, 120)])
+def test_after_a_lost_claim_the_event_waits_as_long_as_it_took_but_no_longer_than_any(
+    seconds: float, least: float, most: float
+) -> None:
+    """Whoever took the claim should have ended by then; a message that waits is held unacknowledged."""
+
+    def overtaken(body: bytes) -> bytes:
+        world.passed += seconds
+        world.claims.claim("another", [row_id(1, 1)])
+        return create_vector(body)
+
+    world = World(create=overtaken)
+    (outcome,) = world(event("red"))
+    assert isinstance(outcome, Retry)
+    assert least <= outcome.delay <= most
+
+
+def test_when_the_claims_cannot_be_confirmed_the_events_are_tried_again() -> None:
+    """Nobody knows whether another attempt has begun."""
+    world = World()
+
+    def fail(*_: object) -> set[int]:
+        raise Transient("Redis is away")
+
+    world.claims.confirm = fail  # type: ignore[method-assign, assignment]
+    assert [type(outcome) for outcome in world(event("red", 1), event("text", 2))] == [Retry, Dead]
+
+
 @pytest.mark.parametrize("error", [Transient("away"), Misconfigured("wrong schema")])
 def test_when_milvus_fails_every_event_is_retried(error: LookalikeError) -> None:
     """Nothing is read from OSS for rows that cannot be written."""
@@ -231,7 +300,7 @@ def test_a_row_that_is_refused_is_dead_and_its_siblings_are_indexed() -> None:
         Dead(event("red", 2), Reason.REJECTED, "a row is refused"),
         Indexed(valid("red", 3)),
     ]
-    assert world.index.rows.keys() == world.recent.rows.keys() == {row_id(1, 1), row_id(1, 3)}
+    assert world.index.rows.keys() == world.claims.rows.keys() == {row_id(1, 1), row_id(1, 3)}
 
 
 def test_a_batch_out_of_time_hands_back_what_it_has_not_begun() -> None:
