@@ -42,7 +42,7 @@ def test_each_twin_answers_as_its_sync_one(working: Client) -> None:
         assert (await working.asearch(object_key="a.jpg", company_id=7))["hash"] == "ahash"
         assert (await working.asearch_many([{"meta_id": 1}], company_id=7, limit=5))["results"] == [[]]
         assert await working.adelete([{"meta_id": 1, "company_id": 7}]) == 1
-        assert set((await working.astatus()).queues) == {"ingest", "search"}
+        assert set((await working.astatus()).queues) == {"ingest", "quarantine", "search"}
 
     asyncio.run(use())
 
