@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,8 @@ from contract import (
     decode_search,
     decode_search_many,
 )
+from producer.consumption import Consumption
+from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
 from producer.publisher import Publisher
 from worker.adapters.milvus import MilvusIndex
@@ -28,7 +31,10 @@ from worker.adapters.oss import OssObjectStore
 from worker.adapters.recent import RecentRows
 from worker.core import hashing
 from worker.core.outcomes import RetryPolicy
+from worker.logs import without_secrets
 from worker.services.batches import Batches
+from worker.services.fuse import Blown, Fuse, FuseRules
+from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.ingest import Budget, Ingest
 from worker.services.leases import Leases
 from worker.services.removal import Removal
@@ -46,14 +52,17 @@ class Runtime:
     Neither oss2's connections nor gRPC's survive a fork, so a runtime belongs to the process that made it.
     """
 
-    def __init__(self, settings: WorkerSettings, make_publisher: Callable[[Ledger], Publisher]) -> None:
+    def __init__(
+        self, settings: WorkerSettings, make_publisher: Callable[[Ledger], Publisher], consumption: Consumption
+    ) -> None:
         self.settings = settings
         self._make_publisher = make_publisher
+        self._consumption = consumption
         hashing.limit_pixels(settings.max_image_pixels)
 
     def close(self) -> None:
         """Close every connection that was opened."""
-        for name in ("leases", "objects", "index", "ledger"):
+        for name in ("fuse", "leases", "objects", "index", "ledger"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -99,14 +108,55 @@ class Runtime:
         return self._make_publisher(self.ledger)
 
     @cached_property
+    def fuse(self) -> Fuse:
+        """Stops this worker's uploads and deletions where none can succeed."""
+        settings = self.settings
+        fuse = Fuse(
+            self._consumption,
+            probe=self._probe,
+            report=self._report,
+            rules=FuseRules(
+                events=settings.fuse_events,
+                dead_share=settings.fuse_dead_share,
+                rest=settings.fuse_rest_seconds,
+                probe=settings.fuse_probe_seconds,
+            ),
+            now=time.time,
+        )
+        fuse.start()
+        return fuse
+
+    @cached_property
+    def guarded_objects(self) -> GuardedObjects:
+        """The bucket, behind the fuse."""
+        return GuardedObjects(self.objects, self.fuse)
+
+    @cached_property
+    def guarded_index(self) -> GuardedIndex:
+        """The collection, behind the fuse."""
+        return GuardedIndex(self.index, self.fuse)
+
+    def _probe(self) -> None:
+        self.guarded_objects.probe()
+        self.index.lookup({0: 0})
+
+    def _report(self, blown: Blown | None) -> None:
+        fuses, worker = Fuses(self.ledger.connection), self._consumption.worker
+        if blown is None:
+            fuses.clear(worker)
+            return
+        since = datetime.fromtimestamp(blown.since, UTC).isoformat(timespec="milliseconds")
+        fuses.show(BlownFuse(worker, blown.cause, without_secrets(blown.why), since), time.time())
+
+    @cached_property
     def batches(self) -> Batches:
         """Ingest, from delivery to settlement."""
         settings = self.settings
         ingest = Ingest(
-            self.objects,
-            self.index,
+            self.guarded_objects,
+            self.guarded_index,
             self.recent,
-            GroupWriter(self.index, max_rows=settings.write_rows),
+            GroupWriter(self.guarded_index, max_rows=settings.write_rows),
             hashing.create_vector,
             policy=self.policy,
             budget=Budget(settings.batch_seconds, settings.object_seconds, settings.write_seconds),
@@ -115,7 +165,7 @@ class Runtime:
         return Batches(
             self.ledger,
             self.publisher,
-            ingest,
+            self.fuse.watching(ingest),
             attempts=settings.retry_attempts,
             wait_when_full=settings.retry_cap_seconds,
             leases=self.leases,
@@ -143,7 +193,7 @@ class Runtime:
     def delete(self, message: dict[str, Any]) -> DeleteResult:
         """Answer `lookalike.delete`."""
         items = decode_delete(message)
-        deleted = Removal(self.index, self.recent)(items)
+        deleted = Removal(self.guarded_index, self.recent)(items)
         log.info("rows_deleted", items=len(items), deleted=deleted)
         return {"deleted": deleted}
 
@@ -174,10 +224,16 @@ class Runtime:
 
 
 class Runtimes:
-    """Gives each process its own runtime, made from the environment when it is first asked for."""
+    """Gives each process its own runtime, made from the environment when it is first asked for.
 
-    def __init__(self, make_publisher: Callable[[Ledger], Publisher]) -> None:
+    Args:
+        make_publisher: makes what publishes retries.
+        consumption: of the worker that these processes are; may be replaced until a runtime is made.
+    """
+
+    def __init__(self, make_publisher: Callable[[Ledger], Publisher], consumption: Consumption) -> None:
         self._make_publisher = make_publisher
+        self.consumption = consumption
         self._lock = threading.Lock()
         self._made: tuple[int, Runtime] | None = None
 
@@ -185,7 +241,8 @@ class Runtimes:
         """The runtime of this process."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
-                self._made = os.getpid(), Runtime(WorkerSettings.from_env(), self._make_publisher)
+                runtime = Runtime(WorkerSettings.from_env(), self._make_publisher, self.consumption)
+                self._made = os.getpid(), runtime
             return self._made[1]
 
     def close(self) -> None:
