@@ -23,6 +23,9 @@ broker_transport_options = {"visibility_timeout": 300, "socket_keepalive": True}
 # worked on elsewhere.
 worker_prefetch_multiplier = 1
 
+# Where a pool can (prefork), a child that takes longer than any batch may is killed; below the visibility timeout.
+task_time_limit = 270
+
 task_routes = {name: {"queue": queue} for name, queue in _contract.QUEUES.items()}
 # What is sent without a queue goes where a worker looks.
 task_default_queue = _contract.INGEST_QUEUE
@@ -38,6 +41,7 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # Threads cannot be cancelled; a task that finishes after the connection was lost runs again, which is harmless.
 worker_cancel_long_running_tasks_on_connection_loss = False
+worker_consumer = "worker.consumer:Consumer"
 
 # Callers read results within seconds; an hour is for those who poll.
 result_expires = 3600

@@ -29,15 +29,29 @@ from contract.messages import (
     decode_search,
     decode_search_many,
 )
-from contract.names import DELETE, INGEST, INGEST_QUEUE, QUEUES, SEARCH, SEARCH_MANY, SEARCH_QUEUE, STATS, SWEEP
+from contract.names import (
+    ALL_QUEUES,
+    DELETE,
+    INGEST,
+    INGEST_QUEUE,
+    QUARANTINE_QUEUE,
+    QUEUES,
+    SEARCH,
+    SEARCH_MANY,
+    SEARCH_QUEUE,
+    STATS,
+    SWEEP,
+)
 from contract.results import DeadLetter, DeleteResult, IngestResult, Match, Reason, SearchManyResult, SearchResult
 
 __all__ = [
+    "ALL_QUEUES",
     "DELETE",
     "INGEST",
     "INGEST_QUEUE",
     "MAX_EVENTS",
     "MAX_LIMIT",
+    "QUARANTINE_QUEUE",
     "QUEUES",
     "SEARCH",
     "SEARCH_MANY",

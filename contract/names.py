@@ -11,6 +11,9 @@ SWEEP: Final = "lookalike.sweep"
 
 INGEST_QUEUE: Final = "ingest"
 SEARCH_QUEUE: Final = "search"
+# Events of batches that killed their workers come here one by one. Nobody sends to it but workers.
+QUARANTINE_QUEUE: Final = "quarantine"
+ALL_QUEUES: Final = (INGEST_QUEUE, QUARANTINE_QUEUE, SEARCH_QUEUE)
 
 # Searches have a queue of their own, so that a backlog of ingest never delays them; the sweep is there for the same
 # reason. A delete shares the queue of the uploads whose rows it removes.

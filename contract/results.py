@@ -53,8 +53,10 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     TOO_LARGE = "too_large"
     ID_COLLISION = "id_collision"
+    REJECTED = "rejected"
     UNAVAILABLE = "unavailable"
     CRASH = "crash"
+    TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True, slots=True)

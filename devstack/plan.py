@@ -5,8 +5,9 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import digits
 
-from contract import INGEST_QUEUE, SEARCH_QUEUE
+from contract import INGEST_QUEUE, QUARANTINE_QUEUE, SEARCH_QUEUE
 from devstack import environment, milvus, programs
 from devstack.errors import StackError
 from devstack.programs import BEAT, FLOWER, SERVICES, Kind, Program
@@ -15,7 +16,7 @@ from devstack.state import DEFAULT_BUCKET, DEFAULT_REGION, State, socket_in
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Which workers to run. Celery's beat runs with them.
+    """Which workers to run. Celery's beat runs with them, and one worker for the quarantine.
 
     Attributes:
         processes: of the queue of uploads; one a core unless given.
@@ -54,7 +55,7 @@ class Plan:
         if self.workers is not None:
             processes = cores() if self.workers.processes is None else self.workers.processes
             names += [f"{INGEST_QUEUE}{number}" for number in range(1, processes + 1)]
-            names.append(f"{SEARCH_QUEUE}1")
+            names += [f"{QUARANTINE_QUEUE}1", f"{SEARCH_QUEUE}1"]
             names.append(BEAT)
             names += [FLOWER] if self.workers.flower else []
         return names
@@ -85,9 +86,8 @@ class Plan:
             case Kind.BEAT:
                 return programs.make_beat(directory)
             case _:
-                searches = name.startswith(SEARCH_QUEUE)
-                queue = SEARCH_QUEUE if searches else INGEST_QUEUE
-                threads = workers.search_concurrency if searches else workers.concurrency
+                queue = name.rstrip(digits)
+                threads = workers.search_concurrency if queue == SEARCH_QUEUE else workers.concurrency
                 return make_worker(name, queue, threads, directory)
 
 

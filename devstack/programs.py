@@ -9,6 +9,7 @@ from typing import Final
 from celery.utils.nodenames import gethostname
 from pydantic import BaseModel, ConfigDict
 
+from contract import QUARANTINE_QUEUE
 from devstack import milvus, milvus_binary, valkey
 
 FLOWER: Final = "flower"
@@ -99,8 +100,9 @@ def make_oss(home: Path, port: int, bucket: str, region: str) -> Program:
 def make_worker(
     name: str, queue: str, concurrency: int, directory: Path, environment: Mapping[str, str] | None = None
 ) -> Program:
-    """Say how to run a worker process of so many threads on a queue."""
-    command = ("celery", "-A", "worker", "worker", "-Q", queue, "-P", "threads", "-c", str(concurrency))
+    """Say how to run a worker process of so many threads on a queue; in quarantine, of one child that may be killed."""
+    pool = ("prefork", "-c", "1") if queue == QUARANTINE_QUEUE else ("threads", "-c", str(concurrency))
+    command = ("celery", "-A", "worker", "worker", "-Q", queue, "-P", *pool)
     # A worker that talks to no other worker starts a second sooner.
     options = ("-n", f"{name}@%h", "-l", "info", "--without-mingle", "--without-gossip")
     return Program(

@@ -58,6 +58,11 @@ class Wait:
         """Whether so many outstanding events are reason to wait."""
         return outstanding >= self._rules.high
 
+    def if_due(self, size: int) -> None:
+        """Look how many events are outstanding, and wait if that is reason to. Raises what `for_room` raises."""
+        if self.is_due(self._rules.outstanding()):
+            self.for_room(size)
+
     def for_room(self, size: int) -> None:
         """Wait until the low watermark is reached, and a batch of `size` events fits below the limit.
 

@@ -235,7 +235,7 @@ class Client:
     @property
     def dead(self) -> DeadLetters:
         """The dead letters under their ids: to look for some, to enqueue their events again, to remove them."""
-        return DeadLetters(self._connections.ledger, self._publisher)
+        return DeadLetters(self._connections.ledger, self._publisher, self._backpressure)
 
     async def aenqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
         """`enqueue`, for async code."""

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Final
 from uuid import uuid4
 
-from contract import MAX_EVENTS, InvalidMessage, ServiceUnavailable, decode_event
+from contract import MAX_EVENTS, InvalidMessage, Overloaded, ServiceUnavailable, decode_event
+from producer.backpressure import Backpressure
 from producer.errors import PartlyEnqueued
 from producer.ledger import Ledger
 from producer.publisher import Publisher
@@ -26,9 +27,10 @@ class ReplayResult:
 
 
 class ReplayInterrupted(PartlyEnqueued, ServiceUnavailable):
-    """Redis or the broker failed on the way. `accepted` events are enqueued again; what is not is a dead letter still.
+    """Redis or the broker failed on the way, or a wait took too long.
 
-    The last of them may stand in the ledger alone, from where the sweeper publishes them.
+    `accepted` events are enqueued again; what is not is a dead letter still. The last of them may
+    stand in the ledger alone, from where the sweeper publishes them.
     """
 
 
@@ -40,12 +42,21 @@ class DeadLetters:
     Args:
         ledger: that holds them.
         publisher: that puts their events on the queue.
+        backpressure: by which a replay waits.
         clock: seconds since 1970.
     """
 
-    def __init__(self, ledger: Ledger, publisher: Publisher, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        publisher: Publisher,
+        backpressure: Backpressure,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._ledger = ledger
         self._publisher = publisher
+        self._backpressure = backpressure
         self._clock = clock
 
     def read(self, selection: Selection = _ALL) -> Iterator[StoredLetter]:
@@ -74,21 +85,26 @@ class DeadLetters:
         *,
         reject: Callable[[StoredLetter, str], None] | None = None,
         progress: Callable[[int], None] | None = None,
+        wait: float | None = None,
+        waiting: Callable[[int], None] | None = None,
     ) -> ReplayResult:
         """Enqueue the events of letters again, and remove the letters. The events begin anew: no attempts, seen now.
 
         A letter is removed in the same step that puts its event into the ledger, so it is never lost, and two replays
-        at once do not double it.
+        at once do not double it. It waits while there is a backlog, as `Client.enqueue_many` does.
 
         Args:
             selection: of letters, of those that there are now.
             reject: called with each letter that stays, because its event fits no contract, and why.
             progress: called after each message with the number of events that are enqueued again.
+            wait: seconds that one wait may take; None: for ever.
+            waiting: called again and again while it waits, with the number of outstanding events.
 
         Raises:
             ReplayInterrupted: how far it came.
         """
         left = 0
+        room = self._backpressure.bounded(wait, waiting)
 
         def replayable() -> Iterator[StoredLetter]:
             nonlocal left
@@ -106,12 +122,13 @@ class DeadLetters:
         letters = replayable()
         try:
             while batch := list(islice(letters, MAX_EVENTS)):
+                room.if_due(len(batch))
                 replayed += self._replay(batch, replayed)
                 if progress is not None:
                     progress(replayed)
         except ReplayInterrupted:
             raise
-        except ServiceUnavailable as error:
+        except (Overloaded, ServiceUnavailable) as error:
             raise ReplayInterrupted(f"{error}; replayed until then: {replayed:,} events", accepted=replayed) from error
         return ReplayResult(replayed, left)
 

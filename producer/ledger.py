@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import redis
 
-from contract import DeadLetter, LookalikeError, Overloaded
+from contract import INGEST_QUEUE, DeadLetter, LookalikeError, Overloaded, Reason
 from producer import ledger_scripts as scripts
 from producer.dead_stream import DeadStream
 from producer.errors import vendor_errors
@@ -53,12 +53,14 @@ class Batch:
         events: JSON values, as they were sent.
         attempts: how many tries already count against them.
         delay: seconds before a worker may begin on it.
+        queue: that it travels on.
     """
 
     id: str
     events: Sequence[Any]
     attempts: int = 0
     delay: float = 0.0
+    queue: str = INGEST_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,18 @@ class Begun:
         first_seen: when its events were enqueued, in seconds since 1970.
         settled: the result of an earlier delivery that ended; None while the batch is open.
         busy: another worker is at it; then no attempt was counted.
+        queue: that it travels on.
+        deaths: how many workers died with it in their hands, or hung.
+        fate: how the last of them ended, `crash` or `timeout`; None where none did.
     """
 
     attempts: int
     first_seen: float
     settled: dict[str, int] | None
     busy: bool = False
+    queue: str = INGEST_QUEUE
+    deaths: int = 0
+    fate: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,8 @@ class Ledger:
         self._settle = connection.register_script(scripts.SETTLE)
         self._forget = connection.register_script(scripts.FORGET)
         self._renew = connection.register_script(scripts.RENEW)
+        self._let_go = connection.register_script(scripts.LET_GO)
+        self._died = connection.register_script(scripts.DIED)
         self._reopen = connection.register_script(scripts.REOPEN)
         self._take_overdue = connection.register_script(scripts.TAKE_OVERDUE)
 
@@ -180,12 +190,19 @@ class Ledger:
             lease: seconds for which the batch is this worker's, unless it is renewed. Another delivery of the same
                 message meanwhile is told that it is busy; after it, the batch is overdue.
         """
-        encoded = (batch.id, json.dumps(batch.events), len(batch.events), batch.attempts)
         with vendor_errors(_WHAT):
-            attempts, first_seen, settled, busy = self._begin(
-                keys=self._keys(batch.id), args=[*encoded, now + lease, now]
+            attempts, first_seen, settled, busy, queue, deaths, fate = self._begin(
+                keys=self._keys(batch.id), args=[*self._encode(batch, now), now + lease, now]
             )
-        return Begun(int(attempts), float(first_seen), json.loads(settled) if settled else None, bool(busy))
+        return Begun(
+            attempts=int(attempts),
+            first_seen=float(first_seen),
+            settled=json.loads(settled) if settled else None,
+            busy=bool(busy),
+            queue=queue,
+            deaths=int(deaths),
+            fate=Reason(fate) if fate else None,
+        )
 
     def renew(self, batch_ids: Iterable[str], until: float) -> None:
         """Keep the leases of batches until a time, in seconds since 1970. Those that ended meanwhile stay ended."""
@@ -193,7 +210,28 @@ class Ledger:
             for batch_id in batch_ids:
                 self._renew(keys=[_BATCH + batch_id, _BEGUN], args=[batch_id, until])
 
-    def take_overdue(self, now: float, *, limit: int, begun: bool) -> list[Batch]:
+    def let_go(self, batch_ids: Iterable[str], due: float) -> None:
+        """Give up leases, so that another delivery may begin at once. The attempts do not count.
+
+        Args:
+            batch_ids: of batches that this process has begun on.
+            due: from when on they are overdue, in seconds since 1970, should no other delivery come.
+        """
+        with vendor_errors(_WHAT):
+            for batch_id in batch_ids:
+                self._let_go(keys=self._keys(batch_id), args=[batch_id, due])
+
+    def died(self, batch_id: str, fate: Reason, now: float) -> Batch | None:
+        """Note that the worker of a batch died or hangs, before its lease has run out.
+
+        Returns:
+            The batch, to be published again at once; None where it has ended, or where no worker held it.
+        """
+        with vendor_errors(_WHAT):
+            found = self._died(keys=self._keys(batch_id), args=[batch_id, fate, now + self._overdue_seconds])
+        return Batch(batch_id, json.loads(found[0]), queue=found[1]) if found else None
+
+    def take_overdue(self, now: float, *, limit: int, queue: str | None) -> list[Batch]:
         """Take batches that should have been begun or settled by now, to be published again.
 
         Each is overdue again later, the more often it was taken the later, up to 64 times as long.
@@ -201,14 +239,15 @@ class Ledger:
         Args:
             now: seconds since 1970.
             limit: at most so many.
-            begun: True for those whose worker has let its lease run out, so that it is dead; False for those that no
-                worker has begun on.
+            queue: those of this queue that no worker has begun on; None: those of any queue whose worker has let its
+                lease run out, so that it is dead.
         """
         with vendor_errors(_WHAT):
             taken = self._take_overdue(
-                keys=[_BEGUN if begun else _WAITING], args=[_BATCH, now, limit, self._overdue_seconds]
+                keys=[_BEGUN if queue is None else f"{_WAITING}:{queue}"],
+                args=[_BATCH, now, limit, self._overdue_seconds],
             )
-        return [Batch(batch_id, json.loads(events)) for batch_id, events in taken]
+        return [Batch(batch_id, json.loads(events), queue=on) for batch_id, events, on in taken]
 
     def settle(
         self,
@@ -287,7 +326,8 @@ class Ledger:
         letters = chain.from_iterable((letter_id, json.dumps(event)) for letter_id, event in dead.items())
         with vendor_errors(_WHAT):
             events = self._reopen(
-                keys=[*self._keys(batch_id), _DEAD], args=[batch_id, now + self._overdue_seconds, now, *letters]
+                keys=[*self._keys(batch_id), _DEAD],
+                args=[batch_id, INGEST_QUEUE, now + self._overdue_seconds, now, *letters],
             )
         return Batch(batch_id, json.loads(events)) if events else None
 
@@ -297,4 +337,4 @@ class Ledger:
 
     def _encode(self, batch: Batch, now: float) -> tuple[str | float, ...]:
         due = now + batch.delay + self._overdue_seconds
-        return batch.id, json.dumps(batch.events), len(batch.events), batch.attempts, due
+        return batch.id, json.dumps(batch.events), len(batch.events), batch.attempts, batch.queue, due

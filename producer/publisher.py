@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from celery import Celery
 
-from contract import INGEST, QUEUES, VERSION, ServiceUnavailable
+from contract import INGEST, VERSION, ServiceUnavailable
 from producer.errors import vendor_errors
 from producer.ledger import Batch, Ledger
 from producer.queues import queue_lengths
@@ -24,7 +24,7 @@ class Accepted:
 
 
 class Publisher:
-    """Puts batches of events on the ingest queue. One serves all threads of a process.
+    """Puts batches of events on their queue. One serves all threads of a process.
 
     Args:
         app: whose broker is published to.
@@ -59,13 +59,12 @@ class Publisher:
             raise
         return Accepted(batch.id, outstanding)
 
-    def waiting(self) -> int:
-        """How many messages of uploads wait in the queue.
+    def waiting(self, queue: str) -> int:
+        """How many messages wait in a queue.
 
         Raises:
             ServiceUnavailable: the broker cannot be reached.
         """
-        queue = QUEUES[INGEST]
         return queue_lengths(self._app, [queue])[queue]
 
     def publish(self, batch: Batch, *, countdown: float = 0, answer: bool = False) -> None:
@@ -79,12 +78,11 @@ class Publisher:
         Raises:
             ServiceUnavailable: the broker did not take it. The ledger still holds it.
         """
-        queue = QUEUES[INGEST]
-        with vendor_errors(f"publishing to the queue {queue!r}"):
+        with vendor_errors(f"publishing to the queue {batch.queue!r}"):
             self._app.send_task(
                 INGEST,
                 kwargs={"events": list(batch.events), "version": VERSION},
-                queue=queue,
+                queue=batch.queue,
                 task_id=batch.id,
                 countdown=countdown or None,
                 ignore_result=not answer,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from celery import Celery
 
-from contract import QUEUES, STATS, LookalikeError
+from contract import ALL_QUEUES, STATS, LookalikeError
 from producer.calls import Calls
 from producer.errors import vendor_errors
 from producer.fuses import BlownFuse, Fuses
@@ -59,7 +59,7 @@ def read_status(
         outstanding=summary.outstanding,
         oldest_seconds=round(summary.oldest_seconds, 3),
         dead=summary.dead,
-        queues=queue_lengths(app, sorted(set(QUEUES.values()))),
+        queues=queue_lengths(app, list(ALL_QUEUES)),
         collections=_collections(calls, timeout) if workers else {},
         workers=workers,
         fuses=fuses,

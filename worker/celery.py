@@ -85,6 +85,12 @@ def _unbind(**_: Any) -> None:
     structlog.contextvars.clear_contextvars()
 
 
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    """Begin the end: what is in hand is finished or handed back, within a bound."""
+    runtimes.stop()
+
+
 @signals.worker_process_shutdown.connect
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from worker.core.errors import Permanent
+
 
 @dataclass(frozen=True, slots=True)
 class Download:
@@ -76,7 +78,7 @@ class VectorIndex(Protocol):
         """Read rows by primary key. `keys` maps each id to its company; ids that are not there are left out."""
 
     def upsert(self, rows: Sequence[Row]) -> None:
-        """Write rows, each id once."""
+        """Write rows, each id once. It raises `RowsRejected` too, and then some of them may have been written."""
 
     def delete(self, keys: Mapping[int, int]) -> None:
         """Delete rows by primary key, given with their companies."""
@@ -106,5 +108,9 @@ class Recent(Protocol):
 class RowWriter(Protocol):
     """Writes rows and returns when they are durable."""
 
-    def write(self, rows: Sequence[Row], deadline: float) -> None:
-        """Write, or raise `Transient`, `Misconfigured`. A deadline is a value of `time.monotonic()`."""
+    def write(self, rows: Sequence[Row], deadline: float) -> Mapping[int, Permanent]:
+        """Write, or raise `Transient`, `Misconfigured`. A deadline is a value of `time.monotonic()`.
+
+        Returns:
+            Why a row is refused, by its id. The others are durable; all of them, where this is empty.
+        """

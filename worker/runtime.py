@@ -1,12 +1,14 @@
 """The worker's parts, put together: one set for each process."""
 
+import faulthandler
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -15,6 +17,7 @@ from contract import (
     IngestResult,
     Match,
     Query,
+    Reason,
     SearchManyResult,
     SearchOptions,
     SearchResult,
@@ -33,6 +36,8 @@ from worker.core import hashing
 from worker.core.outcomes import RetryPolicy
 from worker.logs import without_secrets
 from worker.services.batches import Batches
+from worker.services.deaths import Deaths
+from worker.services.decoders import Decoders
 from worker.services.fuse import Blown, Fuse, FuseRules
 from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.ingest import Budget, Ingest
@@ -44,6 +49,9 @@ from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
+
+# A process that did not run for two leases and so long has lost its batches to others.
+_FROZEN_SECONDS: Final = 30.0
 
 
 class Runtime:
@@ -58,13 +66,32 @@ class Runtime:
         self.settings = settings
         self._make_publisher = make_publisher
         self._consumption = consumption
+        self._stopping = threading.Event()
         hashing.limit_pixels(settings.max_image_pixels)
 
     def close(self) -> None:
         """Close every connection that was opened."""
+        if "leases" in self.__dict__:
+            faulthandler.cancel_dump_traceback_later()
         for name in ("fuse", "leases", "objects", "index", "ledger"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
+
+    def stop(self) -> None:
+        """Begin nothing more. What has not ended after `shutdown_seconds` goes back to the ledger; the process ends.
+
+        Threads cannot be stopped from outside, so this is the only end of one that hangs.
+        """
+        self._stopping.set()
+        if "leases" in self.__dict__:
+            timer = threading.Timer(self.settings.shutdown_seconds, self._give_up)
+            timer.daemon = True
+            timer.start()
+
+    def _give_up(self) -> None:
+        batches = self.leases.let_go()
+        log.error("shutdown_given_up", batches=batches, seconds=self.settings.shutdown_seconds)
+        os._exit(1)
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -99,8 +126,36 @@ class Runtime:
     def leases(self) -> Leases:
         """The sign of life for the batches at hand."""
         settings = self.settings
-        longest = settings.batch_seconds + settings.object_seconds + settings.write_seconds
-        return Leases(self.ledger.renew, seconds=settings.lease_seconds, longest=longest, now=time.time)
+        return Leases(
+            self.ledger,
+            seconds=settings.lease_seconds,
+            longest=settings.batch_seconds + settings.object_seconds + settings.write_seconds,
+            now=time.time,
+            hanging=self.decoders.hanging,
+            on_hang=self._hangs,
+            on_round=self._runs,
+        )
+
+    def _hangs(self, batch_id: str) -> None:
+        """End the process in good order: the thread that hangs will never be of use again."""
+        self.deaths(batch_id, Reason.TIMEOUT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _runs(self) -> None:
+        """Have the process end when no thread of it runs any more, as when C code hangs that holds Python's lock."""
+        faulthandler.dump_traceback_later(2 * self.settings.lease_seconds + _FROZEN_SECONDS, exit=True)
+
+    @cached_property
+    def deaths(self) -> Deaths:
+        """What is done about workers that die."""
+        return Deaths(self.ledger, self.publisher, now=time.time)
+
+    @cached_property
+    def decoders(self) -> Decoders:
+        """From bytes to vectors, for uploads."""
+        settings = self.settings
+        at_once = settings.decoders or os.cpu_count() or 1
+        return Decoders(hashing.create_vector, at_once=at_once, seconds=settings.decode_seconds)
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -157,16 +212,15 @@ class Runtime:
             self.guarded_index,
             self.recent,
             GroupWriter(self.guarded_index, max_rows=settings.write_rows),
-            hashing.create_vector,
+            self.decoders,
             policy=self.policy,
             budget=Budget(settings.batch_seconds, settings.object_seconds, settings.write_seconds),
-            decoders=settings.decoders or os.cpu_count() or 1,
+            stopping=self._stopping.is_set,
         )
         return Batches(
             self.ledger,
             self.publisher,
             self.fuse.watching(ingest),
-            attempts=settings.retry_attempts,
             wait_when_full=settings.retry_cap_seconds,
             leases=self.leases,
             now=time.time,
@@ -244,6 +298,12 @@ class Runtimes:
                 runtime = Runtime(WorkerSettings.from_env(), self._make_publisher, self.consumption)
                 self._made = os.getpid(), runtime
             return self._made[1]
+
+    def stop(self) -> None:
+        """Have this process hand back what it has not begun. It takes no lock, for it runs in a handler of signals."""
+        made = self._made
+        if made is not None and made[0] == os.getpid():
+            made[1].stop()
 
     def close(self) -> None:
         """Close this process' runtime, if it has one."""

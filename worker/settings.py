@@ -48,10 +48,12 @@ class WorkerSettings(LogSettings):
         max_image_bytes: larger objects are dead letters.
         max_image_pixels: pictures of more pixels are dead letters.
         decoders: pictures decoded at once in a process; the number of cores unless given.
+        decode_seconds: a decode that takes longer hangs: the process notes it, and ends itself.
         batch_seconds: a batch hands back what it has not begun after so many seconds.
         write_seconds: seconds to wait for the rows of a batch to be durable.
         write_rows: rows in one upsert at the most.
         lease_seconds: a batch whose worker gives no sign of life for so long is worked on elsewhere.
+        shutdown_seconds: a worker that is told to stop has so long to finish what it has begun, then it hands it back.
         retry_attempts: tries at a transient failure before an event is a dead letter.
         retry_cap_seconds: the longest wait between two tries.
         search_seconds: seconds in which a search tries transient failures again.
@@ -73,7 +75,7 @@ class WorkerSettings(LogSettings):
     milvus_timeout: Seconds = 30.0
 
     oss_endpoint: Annotated[str, Field(min_length=1)]
-    oss_bucket: Annotated[str, Field(min_length=1)]
+    oss_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]  # what oss2 takes as a name
     oss_region: Annotated[str, Field(min_length=1)]
     oss_path_style: bool = False
     oss_connections: Count = 32
@@ -83,11 +85,13 @@ class WorkerSettings(LogSettings):
     max_image_bytes: Count = 50 * 1024 * 1024
     max_image_pixels: Count = MAX_PIXELS
     decoders: Count | None = None
+    decode_seconds: Seconds = 60.0
 
     batch_seconds: Seconds = 90.0
     write_seconds: Seconds = 60.0
     write_rows: Annotated[int, Field(ge=1, le=16384)] = 4096
     lease_seconds: Annotated[float, Field(ge=1)] = 60.0
+    shutdown_seconds: Seconds = 25.0
     retry_attempts: Count = 12
     retry_cap_seconds: Seconds = 120.0
     search_seconds: Seconds = 10.0

@@ -3,8 +3,10 @@
 import time
 from typing import Any, Final
 
+from billiard.exceptions import WorkerLostError
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
+from celery.worker.request import Request
 
 from contract import (
     DELETE,
@@ -18,6 +20,7 @@ from contract import (
     InvalidMessage,
     QueryNotFound,
     QueryRejected,
+    Reason,
     SearchManyResult,
     SearchResult,
     ServiceUnavailable,
@@ -38,8 +41,26 @@ def register(app: Celery, runtimes: Runtimes) -> None:
     _register_upkeep(app, runtimes)
 
 
+def _watched(runtimes: Runtimes) -> type[Request]:
+    """Make a kind of request whose main process notes at once that a child of its pool died or hung over it."""
+
+    class Watched(Request):
+        def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:
+            # First, because the message goes back to the queue in there.
+            if isinstance(exc_info.exception, WorkerLostError | SystemExit):
+                runtimes.current().deaths(str(self.id), Reason.CRASH)
+            super().on_failure(exc_info, *arguments, **options)
+
+        def on_timeout(self, soft: bool, timeout: float) -> None:
+            if not soft:
+                runtimes.current().deaths(str(self.id), Reason.TIMEOUT)
+            super().on_timeout(soft, timeout)
+
+    return Watched
+
+
 def _register_writes(app: Celery, runtimes: Runtimes) -> None:
-    @app.task(name=INGEST, bind=True, throws=_TOLD, shared=False)
+    @app.task(name=INGEST, bind=True, throws=_TOLD, shared=False, Request=_watched(runtimes))
     def ingest(self: "Task[Any, Any]", *args: Any, **message: Any) -> IngestResult:
         """Index the pictures of 1 to 100 events."""
         try:

@@ -5,11 +5,16 @@ They pass the same conformance tests as the adapters (`tests/contract/worker`).
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Final
 
 from contract import LookalikeError
-from worker.core.errors import ObjectMissing
+from worker.core.errors import ObjectMissing, RowsRejected
 from worker.ports import Download, Hit, Row
+
+_VECTOR_BYTES: Final = 8
+_KEY_BYTES: Final = 1024
 
 
 @dataclass
@@ -43,10 +48,15 @@ class MemoryObjects:
 
 @dataclass
 class MemoryIndex:
-    """A vector index. `error` is raised by every call while it is set; `upserts` holds the size of each upsert."""
+    """A vector index of hashes of 64 bits.
+
+    `error` is raised by every call while it is set; rows whose ids are in `refused` are refused; `upserts` holds the
+    size of each upsert, refused or not.
+    """
 
     rows: dict[int, Row] = field(default_factory=dict)
     error: LookalikeError | None = None
+    refused: AbstractSet[int] = frozenset()
     upserts: list[int] = field(default_factory=list)
 
     def lookup(self, keys: Mapping[int, int], *, fresh: bool = False) -> Mapping[int, Row]:  # noqa: ARG002 - always
@@ -58,6 +68,8 @@ class MemoryIndex:
         """Write rows."""
         self._fail()
         self.upserts.append(len(rows))
+        if any(self._refuses(row) for row in rows):
+            raise RowsRejected("a row is refused")
         self.rows |= {row.id: row for row in rows}
 
     def delete(self, keys: Mapping[int, int]) -> None:
@@ -87,6 +99,13 @@ class MemoryIndex:
         ]
         near = [hit for hit in hits if max_distance is None or hit.distance <= max_distance]
         return sorted(near, key=lambda hit: hit.distance)
+
+    def _refuses(self, row: Row) -> bool:
+        return (
+            row.id in self.refused
+            or len(row.image_vector) != _VECTOR_BYTES
+            or len(row.object_key.encode()) > _KEY_BYTES
+        )
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows."""

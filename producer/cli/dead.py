@@ -140,7 +140,7 @@ def _replay(dead: "DeadLetters", selection: Selection) -> "ReplayResult":
             bar.enqueued(events)
 
         try:
-            return dead.replay(selection, reject=reject, progress=advance)
+            return dead.replay(selection, reject=reject, progress=advance, waiting=bar.waiting)
         except KeyboardInterrupt:
             complain(f"interrupted; replayed until then: {count(bar.events, 'event')}")
             raise

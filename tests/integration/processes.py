@@ -44,6 +44,12 @@ class Worker:
         assert self._process is not None
         self._process.send_signal(number)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        assert self._process is not None
+        return self._process.poll() is not None
+
     def lines(self) -> list[dict[str, Any]]:
         """The log's lines of JSON. Celery's banner is none."""
         texts = self.log.read_text().splitlines()

@@ -9,6 +9,7 @@ import pytest
 import redis
 from pymilvus import MilvusClient
 
+from devstack import Stack
 from devstack.oss import Fault, FaultClient
 from producer import Client
 from tests.corpus import photos
@@ -116,3 +117,51 @@ def test_a_message_that_was_popped_and_not_recorded_is_found_again(
     with start("worker", "-Q", "ingest", "-P", "threads", "-c", "2", "-n", "only@%h"):
         settled(own_client, seconds=200)
     assert own_client.search(meta_id=100, company_id=1, fresh=True)["matches"][0]["object_key"] == "popped.png"
+
+
+@pytest.mark.usefixtures("upkeep")
+def test_a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish(
+    own_client: Client,
+    own_env: Mapping[str, str],
+    tmp_path: Path,
+    bucket: OssObjectStore,
+    faults: FaultClient,
+) -> None:
+    """SIGTERM in the middle of a download that never ends: the next worker has the event although the lease is long."""
+    patient = {**own_env, "LOOKALIKE_LEASE_SECONDS": "600", "LOOKALIKE_OSS_TIMEOUT": "100"}
+    ingest = ["worker", "-Q", "ingest", "-P", "threads", "-c", "2", "-n"]
+    slow = Worker([*ingest, "slow@%h"], patient | {"LOOKALIKE_SHUTDOWN_SECONDS": "1"}, tmp_path / "log-slow")
+    bucket.put("stop.png", photos()["coins.png"])
+    with faults.active(Fault("stall", key="stop.png", times=None)), slow:
+        own_client.enqueue("stop.png", meta_id=200, company_id=2)
+        eventually("the download hangs", lambda: faults.count("GET", "stop.png") > 0)
+    assert "shutdown_given_up" in [line["event"] for line in slow.lines()]
+    with Worker([*ingest, "next@%h"], patient, tmp_path / "log-next"):
+        settled(own_client, seconds=90)
+    assert own_client.search(meta_id=200, company_id=2, fresh=True)["matches"][0]["object_key"] == "stop.png"
+
+
+def test_a_worker_outlives_its_broker(
+    own_env: Mapping[str, str], tmp_path: Path, bucket: OssObjectStore, faults: FaultClient
+) -> None:
+    """Valkey is killed while messages are in hand: the same process goes on when it is back, and nothing is lost."""
+    bucket.put("outlive.png", photos()["coins.png"])
+    arguments = ["worker", "-Q", "ingest,search", "-P", "threads", "-c", "4", "-n", "survivor@%h"]
+    with Stack(tmp_path / "stack", services=("valkey",)) as stack:
+        environment = {**own_env, **{name: stack.env[name] for name in ADDRESSES}}
+        with Client(client_settings(environment)) as client, Worker(arguments, environment, tmp_path / "log") as worker:
+            for round_ in range(3):
+                with faults.active(Fault("stall", key="outlive.png", times=None)):
+                    faults.forget_requests()
+                    events = [
+                        {"object_key": "outlive.png", "meta_id": 300 + 10 * round_ + n, "company_id": 3}
+                        for n in range(8)
+                    ]
+                    client.enqueue_many(events, batch_size=1)
+                    eventually("downloads hang", lambda: faults.count("GET", "outlive.png") >= 4)
+                    stack.kill("valkey")
+                    stack.wait_ready("valkey")
+            with Worker(["beat", "-l", "info"], environment, tmp_path / "beat"):
+                settled(client, seconds=120)
+            assert not worker.has_ended
+            assert client.status().dead == 0

@@ -318,7 +318,7 @@ def test_the_program_starts_workers_and_stops_everything(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["started"]
-    assert set(found["programs"]) == {"valkey", "milvus", "oss", "ingest1", "search1", "beat", "flower"}
+    assert set(found["programs"]) == {"valkey", "milvus", "oss", "ingest1", "quarantine1", "search1", "beat", "flower"}
     given = psutil.Process(found["programs"]["ingest1"]["pid"]).environ()
     assert given["LOOKALIKE_COLLECTION"] == "mine"
     assert given["LOOKALIKE_MILVUS_URI"] == found["programs"]["milvus"]["address"]

@@ -17,8 +17,8 @@ import yaml
 from celery.bin.base import CLIContext
 from celery.bin.celery import celery
 
-from contract import QUEUES
-from producer.app import make_app, visibility_timeout
+from contract import ALL_QUEUES
+from producer.app import make_app
 from producer.settings import ClientSettings
 from worker.settings import WorkerSettings
 
@@ -91,8 +91,8 @@ def health(service: str) -> list[str]:
 
 def test_who_is_who() -> None:
     """The services are those that the other tests speak of."""
-    assert OURS == ["ingest", "search", "beat", "flower"]
-    assert WORKERS == ["ingest", "search"]
+    assert OURS == ["ingest", "quarantine", "search", "beat", "flower"]
+    assert WORKERS == ["ingest", "quarantine", "search"]
     assert OTHERS == ["redis", "milvus", "etcd", "minio"]
 
 
@@ -112,9 +112,9 @@ def test_each_command_is_what_the_documents_promise() -> None:
 
 
 def test_the_workers_consume_every_queue() -> None:
-    """Each queue that a task is routed to has workers, which are its own, and no other queue is listened to."""
+    """Each queue of ours has workers, which are its own, and no other queue is listened to."""
     consumed = [queue for service in WORKERS for queue in parsed(SERVICES[service]["command"]).params["queues"]]
-    assert sorted(consumed) == sorted(set(QUEUES.values()))
+    assert sorted(consumed) == sorted(ALL_QUEUES)
 
 
 def test_the_threads_have_a_connection_each() -> None:
@@ -277,10 +277,9 @@ def test_who_needs_no_secret_is_given_none(service: str) -> None:
 
 @pytest.mark.parametrize("service", WORKERS)
 def test_a_warm_shutdown_has_the_time_it_needs(service: str) -> None:
-    """A batch begun just before SIGTERM ends before SIGKILL, and SIGKILL comes before redelivery would."""
-    fields = WorkerSettings.model_fields
-    longest = sum(fields[name].default for name in ("batch_seconds", "object_seconds", "write_seconds"))
-    assert longest < seconds(SERVICES[service]["stop_grace_period"]) < visibility_timeout()
+    """What was begun is finished or handed back before SIGKILL."""
+    needed: float = WorkerSettings.model_fields["shutdown_seconds"].default
+    assert needed + 10 < seconds(SERVICES[service]["stop_grace_period"])
 
 
 def test_redis_keeps_what_it_acknowledged() -> None:

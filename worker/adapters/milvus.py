@@ -10,9 +10,15 @@ from typing import Any, Final, TypeVar
 
 import grpc
 from pymilvus import DataType, MilvusClient, MilvusException
-from pymilvus.exceptions import ErrorCode, ParamError
+from pymilvus.exceptions import (
+    DataNotMatchException,
+    DataTypeNotMatchException,
+    DataTypeNotSupportException,
+    ErrorCode,
+    ParamError,
+)
 
-from worker.core.errors import Misconfigured, Transient
+from worker.core.errors import Misconfigured, RowsRejected, Transient
 from worker.core.schema import METRIC, VECTOR_FIELD, FieldSpec, Provenance, differences, fields, partition_name
 from worker.ports import Hit, Row
 from worker.settings import WorkerSettings
@@ -29,6 +35,17 @@ _LEAST: Final = -(1 << 63)
 # pkg/util/merr (ErrNeedAuthenticate, ErrIncorrectParameterFormat are 1400 and 1401; ErrPrivilegeNotAuthenticated 1402).
 _MISCONFIGURED_CODES: Final = frozenset({1400, 1401, 1402})
 _MISCONFIGURED_STATUS: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+# ErrParameterInvalid and ErrParameterTooLarge of pkg/util/merr, and what pymilvus finds before it sends.
+_REJECTED_CODES: Final = frozenset({1100, 1102})
+_REJECTED_ERRORS: Final = (
+    ParamError,
+    DataNotMatchException,
+    DataTypeNotMatchException,
+    DataTypeNotSupportException,
+)
+# The collection is not what it was, or may not be: ErrPartitionNotFound, and the code of all that has none of its own,
+# such as a field that is gone.
+_CHANGED_CODES: Final = frozenset({ErrorCode.COLLECTION_NOT_FOUND, 200, (1 << 16) - 1})
 
 _Key = TypeVar("_Key")
 
@@ -74,14 +91,16 @@ class MilvusIndex:
 
     def upsert(self, rows: Sequence[Row]) -> None:
         """Write rows, each id once: one call for each tenant partition."""
+        self._require_whole_vectors(rows)
         with self._ready() as (client, partitions):
             for partition, group in _by_partition(partitions, {row: row.company_id for row in rows}).items():
-                client.upsert(
-                    self.collection,
-                    [asdict(row) | {"content_crc": _signed(row.content_crc)} for row in group],
-                    partition_name=partition,
-                    timeout=self._settings.milvus_timeout,
-                )
+                with self._rejections():
+                    client.upsert(
+                        self.collection,
+                        [asdict(row) | {"content_crc": _signed(row.content_crc)} for row in group],
+                        partition_name=partition,
+                        timeout=self._settings.milvus_timeout,
+                    )
 
     def delete(self, keys: Mapping[int, int]) -> None:
         """Delete rows by primary key, given with their companies."""
@@ -136,8 +155,8 @@ class MilvusIndex:
                 ready = self._open()
             yield ready
         except MilvusException as error:
-            if error.code == ErrorCode.COLLECTION_NOT_FOUND:
-                self._partitions = None  # somebody dropped it: the next call makes it again
+            if error.code in _CHANGED_CODES:
+                self._partitions = None  # the next call makes sure of it again
             if isinstance(error, ParamError) or error.code in _MISCONFIGURED_CODES | _MISCONFIGURED_STATUS:
                 raise Misconfigured(f"Milvus refuses: {error.message}") from error
             raise Transient(f"Milvus: {error.message} (code {error.code})") from error
@@ -146,6 +165,25 @@ class MilvusIndex:
             if status in _MISCONFIGURED_STATUS:
                 raise Misconfigured(f"Milvus refuses: {status}") from error
             raise Transient(f"Milvus cannot be reached: {status}") from error
+
+    def _require_whole_vectors(self, rows: Sequence[Row]) -> None:
+        """Refuse vectors of another length. Milvus counts their bytes together, and takes two whose errors cancel."""
+        for row in rows:
+            if len(row.image_vector) * 8 != self._bits:
+                raise RowsRejected(f"a vector has {len(row.image_vector) * 8} bits, not {self._bits}")
+
+    @contextmanager
+    def _rejections(self) -> Iterator[None]:
+        """Tell rows that are refused from a collection that was replaced by one which would refuse any."""
+        try:
+            yield
+        except MilvusException as error:
+            if not isinstance(error, _REJECTED_ERRORS) and error.code not in _REJECTED_CODES:
+                raise
+            with self._lock:
+                self._partitions = None
+                self._open()
+            raise RowsRejected(f"Milvus refuses: {error.message}") from error
 
     def _open(self) -> tuple[MilvusClient, int]:
         """Connect and make sure of the collection, where that was not done.

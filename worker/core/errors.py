@@ -28,6 +28,10 @@ class FuseBlown(Misconfigured):
     """This worker's fuse is blown: the event is handed back, and nothing was tried."""
 
 
+class RowsRejected(LookalikeError):
+    """Milvus refuses these rows for what is in them. None may be to blame but one: others may be accepted."""
+
+
 class Permanent(LookalikeError):
     """This event can never succeed; others can."""
 
@@ -56,3 +60,9 @@ class IdCollision(Permanent):
     """Another picture has the same primary key, one chance in 2^63 for each pair of pictures. It is not overwritten."""
 
     reason = Reason.ID_COLLISION
+
+
+class Rejected(Permanent):
+    """Milvus refuses this one row, whatever it is written with."""
+
+    reason = Reason.REJECTED

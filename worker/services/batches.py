@@ -3,17 +3,31 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import structlog
 
-from contract import DeadLetter, IngestResult, InvalidMessage, Reason, ServiceUnavailable, decode_ingest
+from contract import (
+    INGEST_QUEUE,
+    QUARANTINE_QUEUE,
+    DeadLetter,
+    IngestResult,
+    InvalidMessage,
+    Reason,
+    ServiceUnavailable,
+    decode_ingest,
+)
 from producer.ledger import Batch, Begun, DeadLettersFull, Ledger
 from worker.core.errors import Busy
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
 from worker.services.leases import Leases
 
 log = structlog.get_logger(__name__)
+
+# A batch whose worker died so often is taken apart; whatever else was in those workers' hands comes along.
+_DEATHS_MAX: Final = 2
+# Alone in quarantine, an event has so many tries to kill or to hang.
+_DEATHS_MAX_QUARANTINED: Final = 3
 
 
 class Publisher(Protocol):
@@ -32,7 +46,6 @@ class Batches:
         publisher: Publisher,
         ingest: Callable[[Sequence[object], int], list[Outcome]],
         *,
-        attempts: int,
         wait_when_full: float,
         leases: Leases,
         now: Callable[[], float],
@@ -41,7 +54,6 @@ class Batches:
         self._leases = leases
         self._publisher = publisher
         self._ingest = ingest
-        self._attempts = attempts
         self._wait_when_full = wait_when_full
         self._now = now
 
@@ -67,12 +79,10 @@ class Batches:
         if begun.settled is not None:
             log.info("batch_already_settled", **begun.settled)
             return cast("IngestResult", begun.settled)
-        if begun.attempts > self._attempts:
-            # It never came to an outcome in all these tries: what began on it died.
-            outcomes: list[Outcome] = [
-                Dead(event, Reason.CRASH, f"{begun.attempts - 1} workers died or lost it") for event in events
-            ]
-            return self._settle(batch_id, begun, outcomes)
+        if begun.queue == QUARANTINE_QUEUE and begun.deaths >= _DEATHS_MAX_QUARANTINED:
+            return self._settle(batch_id, begun, [_killer(event, begun) for event in events])
+        if begun.queue == INGEST_QUEUE and begun.deaths >= _DEATHS_MAX:
+            return self._quarantine(batch_id, begun, events)
         with self._leases.hold(batch_id):
             return self._settle(batch_id, begun, self._ingest(events, begun.attempts))
 
@@ -83,15 +93,25 @@ class Batches:
         if begun.settled is None:
             self._settle(batch_id, begun, [Dead(event, Reason.INVALID, str(error)) for event in lost])
 
+    def _quarantine(self, batch_id: str, begun: Begun, events: Sequence[object]) -> IngestResult:
+        """Take a batch apart that its workers did not survive, so that only the event that kills them suffers."""
+        log.error("batch_quarantined", events=len(events), deaths=begun.deaths, fate=begun.fate)
+        singles = [_successor([event], begun.attempts - 1, 0, QUARANTINE_QUEUE) for event in events]
+        result = IngestResult(indexed=0, unchanged=0, dead=0, retried=len(events))
+        return self._close(batch_id, begun, result, [], singles)
+
     def _settle(self, batch_id: str, begun: Begun, outcomes: Sequence[Outcome]) -> IngestResult:
         dead = [outcome for outcome in outcomes if isinstance(outcome, Dead)]
         again = [outcome for outcome in outcomes if isinstance(outcome, Retry)]
+        successors = _successors(again, begun)
         try:
-            result = self._close(batch_id, begun, outcomes, dead, _successors(again, begun.attempts))
+            result = self._close(batch_id, begun, _count(outcomes), dead, successors)
         except DeadLettersFull as error:
             log.error("dead_letters_full", error=str(error), events=len(dead))  # noqa: TRY400 - no traceback is wanted
-            kept = _successor([one.event for one in dead], begun.attempts - 1, self._wait_when_full)
-            result = self._close(batch_id, begun, outcomes, [], [*_successors(again, begun.attempts), kept])
+            kept = _successor([one.event for one in dead], begun.attempts - 1, self._wait_when_full, begun.queue)
+            counted = _count(outcomes)
+            counted |= {"dead": 0, "retried": counted["retried"] + len(dead)}
+            result = self._close(batch_id, begun, counted, [], [*successors, kept])
         for letter in dead if result["dead"] else ():
             log.warning("event_dead", **_named(letter.event), reason=letter.reason, error=letter.error)
         for retry in again:
@@ -103,18 +123,10 @@ class Batches:
         self,
         batch_id: str,
         begun: Begun,
-        outcomes: Sequence[Outcome],
+        result: IngestResult,
         dead: Sequence[Dead],
         successors: Sequence[Batch],
     ) -> IngestResult:
-        indexed = sum(isinstance(outcome, Indexed) for outcome in outcomes)
-        unchanged = sum(isinstance(outcome, Unchanged) for outcome in outcomes)
-        result = IngestResult(
-            indexed=indexed,
-            unchanged=unchanged,
-            dead=len(dead),
-            retried=len(outcomes) - indexed - unchanged - len(dead),
-        )
         letters = [
             DeadLetter(
                 event=one.event,
@@ -137,7 +149,21 @@ class Batches:
         return result
 
 
-def _successors(again: Sequence[Retry], attempts: int) -> list[Batch]:
+def _count(outcomes: Sequence[Outcome]) -> IngestResult:
+    def number(kind: type[Outcome]) -> int:
+        return sum(isinstance(outcome, kind) for outcome in outcomes)
+
+    return IngestResult(indexed=number(Indexed), unchanged=number(Unchanged), dead=number(Dead), retried=number(Retry))
+
+
+def _killer(event: object, begun: Begun) -> Dead:
+    """What is said of an event that was alone when its worker died, again and again."""
+    if begun.fate is Reason.TIMEOUT:
+        return Dead(event, Reason.TIMEOUT, f"a worker hung over it {begun.deaths} times")
+    return Dead(event, Reason.CRASH, f"{begun.deaths} workers died over it")
+
+
+def _successors(again: Sequence[Retry], begun: Begun) -> list[Batch]:
     """Put the events to try again into new batches: those whose try counted, and those that only ran out of time."""
     batches = []
     for counts in (True, False):
@@ -145,12 +171,13 @@ def _successors(again: Sequence[Retry], attempts: int) -> list[Batch]:
         if group:
             events = [retry.event.model_dump() for retry in group]
             delay = max(retry.delay for retry in group)
-            batches.append(_successor(events, attempts if counts else attempts - 1, delay))
+            attempts = begun.attempts if counts else begun.attempts - 1
+            batches.append(_successor(events, attempts, delay, begun.queue))
     return batches
 
 
-def _successor(events: Sequence[Any], attempts: int, delay: float) -> Batch:
-    return Batch(str(uuid.uuid4()), events, attempts, delay)
+def _successor(events: Sequence[Any], attempts: int, delay: float, queue: str) -> Batch:
+    return Batch(str(uuid.uuid4()), events, attempts, delay, queue)
 
 
 def _named(event: object) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """From events to rows: download, hash, write. One outcome for each event, in order."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +43,7 @@ class Ingest:
         *,
         policy: RetryPolicy,
         budget: Budget,
-        decoders: int,
+        stopping: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objects = objects
@@ -54,9 +53,8 @@ class Ingest:
         self._create_vector = create_vector
         self._policy = policy
         self._budget = budget
+        self._stopping = stopping
         self._monotonic = monotonic
-        # Decoding is bound by the processor, and holds the whole picture in memory.
-        self._decoder = threading.BoundedSemaphore(decoders)
 
     def __call__(self, raw_events: Sequence[object], attempt: int) -> list[Outcome]:
         """Index the events of one message.
@@ -81,8 +79,9 @@ class Ingest:
         rows: dict[int, Row] = {}
         for n, event in todo.items():
             with _bound(event):
-                if self._monotonic() > begin_by:
-                    outcomes[n] = Retry(event, "the batch ran out of time", 0, counts=False)
+                if self._stopping() or self._monotonic() > begin_by:
+                    why = "the worker is stopping" if self._stopping() else "the batch ran out of time"
+                    outcomes[n] = Retry(event, why, 0, counts=False)
                     continue
                 try:
                     row = self._row(event, stored.get(row_id(event.company_id, event.meta_id)))
@@ -94,10 +93,16 @@ class Ingest:
                         rows[n] = row
         if rows:
             try:
-                self._writer.write(list(rows.values()), self._monotonic() + self._budget.write)
-                self._recent.put(list(rows.values()))
+                refused = self._writer.write(list(rows.values()), self._monotonic() + self._budget.write)
+                self._recent.put([row for row in rows.values() if row.id not in refused])
             except LookalikeError as error:
                 outcomes |= {n: self._policy.decide(todo[n], error, attempt) for n in rows}
+            else:
+                outcomes |= {
+                    n: self._policy.decide(todo[n], refused[row.id], attempt)
+                    for n, row in rows.items()
+                    if row.id in refused
+                }
         return _in_order(outcomes)
 
     def _stored(self, events: Iterable[UploadEvent]) -> Mapping[int, Row]:
@@ -121,8 +126,7 @@ class Ingest:
         if stored is not None and same and self._objects.crc(event.object_key) == stored.content_crc:
             return None
         download = self._objects.get(event.object_key, self._monotonic() + self._budget.each)
-        with self._decoder:
-            vector = self._create_vector(download.body)
+        vector = self._create_vector(download.body)
         row = Row(
             id=id_,
             meta_id=event.meta_id,

@@ -5,12 +5,13 @@ from typing import Final, Protocol
 
 import structlog
 
+from contract import INGEST_QUEUE, QUARANTINE_QUEUE
 from producer.ledger import Batch, Ledger
 
 log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 1000
-# With so many messages in the queue a batch that nobody has begun on is waiting, not lost.
+# With so many messages in its queue a batch that nobody has begun on is waiting, not lost.
 _BACKLOG: Final = 1000
 
 
@@ -20,8 +21,8 @@ class Republisher(Protocol):
     def publish(self, batch: Batch, *, answer: bool = False) -> None:
         """Publish a batch; with `answer` its result is stored for whoever waits for it."""
 
-    def waiting(self) -> int:
-        """How many messages of uploads wait in the queue."""
+    def waiting(self, queue: str) -> int:
+        """How many messages wait in a queue."""
 
 
 class Sweeper:
@@ -44,12 +45,15 @@ class Sweeper:
         Raises:
             ServiceUnavailable: the ledger or the broker cannot be reached. What was taken is overdue again later.
         """
-        died = self._ledger.take_overdue(self._now(), limit=_AT_ONCE, begun=True)
-        lost = []
-        if self._publisher.waiting() < _BACKLOG:
-            lost = self._ledger.take_overdue(self._now(), limit=_AT_ONCE, begun=False)
+        died = self._ledger.take_overdue(self._now(), limit=_AT_ONCE, queue=None)
+        lost = [batch for queue in (INGEST_QUEUE, QUARANTINE_QUEUE) for batch in self._lost(queue)]
         for batch in [*died, *lost]:
             self._publisher.publish(batch, answer=True)
         if died or lost:
             log.warning("batches_published_again", died=len(died), lost=len(lost))
         return len(died) + len(lost)
+
+    def _lost(self, queue: str) -> list[Batch]:
+        if self._publisher.waiting(queue) >= _BACKLOG:
+            return []
+        return self._ledger.take_overdue(self._now(), limit=_AT_ONCE, queue=queue)

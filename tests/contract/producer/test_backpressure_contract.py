@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from contract import Overloaded
+from contract import DeadLetter, Overloaded, Reason
 from producer import Client, ClientSettings, Interrupted
+from producer.dead_letters import ReplayInterrupted
 from producer.ledger import Batch, Ledger
+from producer.selection import Selection
 
 HIGH, LOW, LIMIT = 60, 20, 100
 EVENTS = [{"object_key": f"{number}.jpg", "meta_id": number, "company_id": 7} for number in range(200)]
@@ -147,3 +149,30 @@ def test_closing_ends_the_waiting(limited: Client, eventually: Callable[[Callabl
         limited.close()
         with pytest.raises(Interrupted, match="the client was closed"):
             stream.result(timeout=10)
+
+
+@pytest.fixture
+def _dead(ledger: Ledger) -> None:
+    """Two hundred dead letters."""
+    ledger.record(Batch("died", EVENTS), time.time())
+    ledger.settle(
+        "died",
+        {},
+        time.time(),
+        dead=[DeadLetter(event, Reason.UNAVAILABLE, "", 1, "", "") for event in EVENTS],
+    )
+
+
+@pytest.mark.usefixtures("_dead")
+def test_a_replay_waits_for_a_backlog(limited: Client, ledger: Ledger) -> None:
+    """Nobody works: it takes no longer than it may, says how far it came, and the rest is a dead letter still."""
+    with pytest.raises(ReplayInterrupted, match="replayed until then: 100 events") as caught:
+        limited.dead.replay(Selection(), wait=0.2)
+    assert caught.value.accepted == ledger.outstanding() == ledger.dead.count() == 100
+
+
+@pytest.mark.usefixtures("_dead")
+def test_a_replay_goes_on_when_workers_have_caught_up(limited: Client, settling: list[int]) -> None:
+    """All letters are replayed, a message at a time."""
+    assert limited.dead.replay(Selection(), wait=30).replayed == 200
+    assert max(settling) <= 100

@@ -41,7 +41,11 @@ def test_enqueue_and_status(url: str, tmp_path: Path) -> None:
     assert done.stderr.startswith(f"{tmp_path}/uploads.jsonl:251: object_key: ")
     assert done.stderr.count("\n") == 1
     seen = json.loads(run("status", "--json", url=url).stdout)
-    assert (seen["outstanding"], seen["queues"], seen["workers"]) == (250, {"ingest": 3, "search": 0}, 0)
+    assert (seen["outstanding"], seen["queues"], seen["workers"]) == (
+        250,
+        {"ingest": 3, "quarantine": 0, "search": 0},
+        0,
+    )
 
 
 def test_search_and_delete(worked_url: str) -> None:

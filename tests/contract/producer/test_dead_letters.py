@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import redis
 
-from contract import DeadLetter, InvalidMessage, Reason, ServiceUnavailable
+from contract import INGEST_QUEUE, DeadLetter, InvalidMessage, Reason, ServiceUnavailable
 from producer import Client, ClientSettings
 from producer.dead_letters import ReplayInterrupted, ReplayResult
 from producer.ledger import Batch, Ledger
@@ -151,8 +151,10 @@ def test_replayed_events_begin_anew(client: Client, ledger: Ledger, server: redi
     )
     assert before <= float(recorded["first_seen"]) <= time.time()
     assert ledger.summary(time.time()).outstanding == 2
-    assert ledger.take_overdue(time.time() + 60, limit=9, begun=False) == []
-    assert [batch.id for batch in ledger.take_overdue(time.time() + 130, limit=9, begun=False)] == [key.split(":")[-1]]
+    assert ledger.take_overdue(time.time() + 60, limit=9, queue=INGEST_QUEUE) == []
+    assert [batch.id for batch in ledger.take_overdue(time.time() + 130, limit=9, queue=INGEST_QUEUE)] == [
+        key.split(":")[-1]
+    ]
 
 
 def test_many_are_replayed_in_messages_of_a_hundred(client: Client, ledger: Ledger, url: str) -> None:
@@ -232,7 +234,7 @@ def test_a_broker_that_is_down(stranded: Client, ledger: Ledger) -> None:
     assert isinstance(caught.value, ServiceUnavailable)
     assert caught.value.accepted == 100
     assert ids_of(ledger.dead.read(ALL)) == list(range(100, 150))
-    (batch,) = ledger.take_overdue(time.time() + 130, limit=9, begun=False)
+    (batch,) = ledger.take_overdue(time.time() + 130, limit=9, queue=INGEST_QUEUE)
     assert [one["meta_id"] for one in batch.events] == list(range(100))
 
 

@@ -56,10 +56,10 @@ def test_forgetting(ledger: Ledger) -> None:
 
 
 def test_each_beginning_counts(ledger: Ledger) -> None:
-    """A worker that dies has counted its attempt; the first sight stays the first."""
+    """A worker that dies has counted its attempt, and its death is noted; the first sight stays the first."""
     ledger.record(Batch("one", EVENTS), 1000.0)
     assert ledger.begin(Batch("one", EVENTS), 1001.0) == Begun(1, 1000.0, None)
-    assert ledger.begin(Batch("one", EVENTS), 1002.0) == Begun(2, 1000.0, None)
+    assert ledger.begin(Batch("one", EVENTS), 1002.0) == Begun(2, 1000.0, None, deaths=1, fate=Reason.CRASH)
     assert ledger.summary(1010.0) == Summary(2, 10.0, 0)
 
 

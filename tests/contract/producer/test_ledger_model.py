@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from contract import DeadLetter, Overloaded, Reason
+from contract import INGEST_QUEUE, QUARANTINE_QUEUE, DeadLetter, Overloaded, Reason
 from producer.ledger import Batch, DeadLettersFull, Ledger
 
 CAP = 6
@@ -20,6 +20,8 @@ RESULT = {"indexed": 1}
 ids = st.sampled_from(["a", "b", "c", "d"])
 sizes = st.integers(1, 3)
 leases = st.integers(0, 100).map(float)
+queues = st.sampled_from([INGEST_QUEUE, QUARANTINE_QUEUE])
+fates = st.sampled_from([Reason.CRASH, Reason.TIMEOUT])
 
 
 @dataclass
@@ -32,6 +34,16 @@ class Open:
     due: float
     lease: float | None = None
     sweeps: int = 0
+    queue: str = INGEST_QUEUE
+    deaths: int = 0
+    fate: Reason | None = None
+
+    def give_up(self, due: float) -> bool:
+        """End the lease, if there is one."""
+        held = self.lease is not None
+        if held:
+            self.lease, self.due = None, due
+        return held
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -58,20 +70,20 @@ class LedgerMachine(RuleBasedStateMachine):
         """Let time pass."""
         self.now += seconds
 
-    @rule(name=ids, size=sizes)
-    def record(self, name: str, size: int) -> None:
+    @rule(name=ids, size=sizes, queue=queues)
+    def record(self, name: str, size: int, queue: str) -> None:
         """Open a batch that is neither open nor settled, if there is room for its events."""
         outstanding = self.outstanding()
         new = name not in self.open and name not in self.settled
         try:
-            recorded = self.ledger.record(Batch(name, [1] * size), self.now)
+            recorded = self.ledger.record(Batch(name, [1] * size, queue=queue), self.now)
         except Overloaded:
             assert new
             assert outstanding + size > LIMIT
             return
         if new:
             assert recorded == outstanding + size <= LIMIT
-            self.open[name] = Open(size, self.now, 0, self.now + OVERDUE)
+            self.open[name] = Open(size, self.now, 0, self.now + OVERDUE, queue=queue)
         assert recorded == self.outstanding()
 
     @rule(name=ids, size=sizes, lease=leases)
@@ -84,10 +96,13 @@ class LedgerMachine(RuleBasedStateMachine):
         batch = self.open.setdefault(name, Open(size, self.now, 0, 0))
         busy = batch.lease is not None and batch.lease > self.now
         if not busy:
+            if batch.lease is not None:
+                batch.deaths, batch.fate = batch.deaths + 1, Reason.CRASH
             batch.attempts += 1
             batch.lease = batch.due = self.now + lease
         assert (begun.attempts, begun.first_seen, begun.settled) == (batch.attempts, batch.first_seen, None)
-        assert begun.busy == busy
+        assert (begun.busy, begun.queue) == (busy, batch.queue)
+        assert (begun.deaths, begun.fate) == (batch.deaths, batch.fate)
 
     @rule(names=st.lists(ids, unique=True), seconds=leases)
     def renew(self, names: list[str], seconds: float) -> None:
@@ -98,16 +113,36 @@ class LedgerMachine(RuleBasedStateMachine):
             if batch is not None and batch.lease is not None:
                 batch.lease = batch.due = self.now + seconds
 
-    @rule(begun=st.booleans())
-    def take_overdue(self, begun: bool) -> None:
+    @rule(names=st.lists(ids, unique=True), seconds=leases)
+    def let_go(self, names: list[str], seconds: float) -> None:
+        """Give leases up; what was begun does not count."""
+        self.ledger.let_go(names, self.now + seconds)
+        for name in names:
+            batch = self.open.get(name)
+            if batch is not None and batch.give_up(self.now + seconds):
+                batch.attempts -= 1
+
+    @rule(name=ids, fate=fates)
+    def died(self, name: str, fate: Reason) -> None:
+        """Note a death, if a worker was at it."""
+        batch = self.open.get(name)
+        found = self.ledger.died(name, fate, self.now)
+        if batch is None or not batch.give_up(self.now + OVERDUE):
+            assert found is None
+            return
+        batch.deaths, batch.fate = batch.deaths + 1, fate
+        assert found == Batch(name, [1] * batch.size, queue=batch.queue)
+
+    @rule(queue=st.none() | queues)
+    def take_overdue(self, queue: str | None) -> None:
         """Take all batches of a kind whose time has come; each comes again later, and later."""
-        taken = {batch.id: len(batch.events) for batch in self.ledger.take_overdue(self.now, limit=100, begun=begun)}
+        taken = {batch.id: batch for batch in self.ledger.take_overdue(self.now, limit=100, queue=queue)}
         expected = {
             name: batch
             for name, batch in self.open.items()
-            if (batch.lease is not None) == begun and batch.due <= self.now
+            if queue == (batch.queue if batch.lease is None else None) and batch.due <= self.now
         }
-        assert taken == {name: batch.size for name, batch in expected.items()}
+        assert taken == {name: Batch(name, [1] * batch.size, queue=batch.queue) for name, batch in expected.items()}
         for batch in expected.values():
             batch.due = self.now + OVERDUE * 2 ** min(batch.sweeps, 6)
             batch.sweeps += 1
@@ -121,14 +156,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(
         name=ids,
         dead=st.integers(0, 3),
-        successors=st.lists(st.tuples(sizes, st.integers(0, 50)), max_size=2),
+        successors=st.lists(st.tuples(sizes, st.integers(0, 50), queues), max_size=2),
         attempts=st.integers(0, 9),
     )
-    def settle(self, name: str, dead: int, successors: list[tuple[int, int]], attempts: int) -> None:
+    def settle(self, name: str, dead: int, successors: list[tuple[int, int, str]], attempts: int) -> None:
         """End a batch, if it is open and there is room for its letters."""
         carry_on = [
-            Batch(f"{name}/{len(self.settled)}/{number}", [1] * size, attempts, delay)
-            for number, (size, delay) in enumerate(successors)
+            Batch(f"{name}/{len(self.settled)}/{number}", [1] * size, attempts, delay, queue)
+            for number, (size, delay, queue) in enumerate(successors)
         ]
         full = name in self.open and dead > 0 and self.dead + dead > CAP
         try:
@@ -144,7 +179,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.dead += dead
             for batch in carry_on:
                 due = self.now + batch.delay + OVERDUE
-                self.open[batch.id] = Open(len(batch.events), first_seen, attempts, due)
+                self.open[batch.id] = Open(len(batch.events), first_seen, attempts, due, queue=batch.queue)
 
     def outstanding(self) -> int:
         """Count the events of the open batches."""

@@ -24,7 +24,7 @@ def test_where_nothing_is(client: Client) -> None:
         "outstanding": 0,
         "oldest_seconds": 0.0,
         "dead": 0,
-        "queues": {"ingest": 0, "search": 0},
+        "queues": {"ingest": 0, "quarantine": 0, "search": 0},
         "collections": {},
         "workers": 0,
         "fuses": [],
@@ -39,7 +39,7 @@ def test_what_waits(client: Client, ledger: Ledger) -> None:
     )
     ledger.record(Batch("old", [1, 2]), time.time() - 60)
     seen = client.status()
-    assert (seen.outstanding, seen.queues) == (27, {"ingest": 3, "search": 0})
+    assert (seen.outstanding, seen.queues) == (27, {"ingest": 3, "quarantine": 0, "search": 0})
     assert 60 <= seen.oldest_seconds < 70
 
 
@@ -68,4 +68,4 @@ def test_a_queue_of_another_is_not_counted(client: Client, settings: ClientSetti
     """Only the queues of the contract are looked at."""
     with Client(settings) as other:
         other._connections.app.send_task(SEARCH, kwargs={}, queue="elsewhere", ignore_result=True)  # noqa: SLF001
-    assert set(client.status().queues) == {"ingest", "search"}
+    assert set(client.status().queues) == {"ingest", "quarantine", "search"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contract import InvalidMessage, Reason, ServiceUnavailable, UploadEvent
-from producer.ledger import Batch, Ledger
+from contract import QUARANTINE_QUEUE, InvalidMessage, Reason, ServiceUnavailable, UploadEvent
+from producer.ledger import Batch, Begun, Ledger
 from worker.core.errors import Busy
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
 from worker.services.batches import Batches
@@ -53,9 +53,9 @@ class Script:
         return list(self.outcomes)
 
 
-def idle_leases() -> Leases:
+def idle_leases(ledger: Ledger) -> Leases:
     """Leases that are never due to be renewed within a test."""
-    return Leases(lambda batch_ids, until: None, seconds=3000, longest=10_000, now=lambda: NOW)  # noqa: ARG005
+    return Leases(ledger, seconds=3000, longest=10_000, now=lambda: NOW)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def script() -> Script:
 @pytest.fixture
 def batches(ledger: Ledger, outbox: Outbox, script: Script) -> Batches:
     """The service on a real ledger."""
-    return Batches(ledger, outbox, script, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW)
+    return Batches(ledger, outbox, script, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW)
 
 
 def test_counts_add_up_and_the_batch_is_closed(ledger: Ledger, batches: Batches, script: Script) -> None:
@@ -142,15 +142,13 @@ def test_a_second_delivery_changes_nothing(ledger: Ledger, batches: Batches, scr
 def test_of_two_deliveries_at_once_only_the_first_to_end_counts(ledger: Ledger, outbox: Outbox, script: Script) -> None:
     """A worker whose lease had run out leaves no second retry and no second dead letter."""
     script.outcomes = [Dead(event(1).model_dump(), Reason.NOT_AN_IMAGE, "text"), Retry(event(2), "reset", 1)]
-    later = Batches(
-        ledger, outbox, script, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW + 10_000
-    )
+    later = Batches(ledger, outbox, script, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW + 10_000)
 
     def overtaken(events: Sequence[object], attempt: int) -> list[Outcome]:
         later("b", message(1, 2))
         return script(events, attempt)
 
-    Batches(ledger, outbox, overtaken, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW)(
+    Batches(ledger, outbox, overtaken, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW)(
         "b", message(1, 2)
     )
     assert len(outbox.sent) == 1
@@ -193,20 +191,69 @@ def test_a_message_that_is_none_is_refused_and_kept(
     assert ledger.summary(NOW).outstanding == 0
 
 
-def test_a_batch_that_kills_its_workers_is_given_up(ledger: Ledger, batches: Batches, script: Script) -> None:
-    """After three beginnings without an end it is not begun a fourth time: its events are dead letters `crash`."""
+def test_a_batch_that_killed_two_workers_is_taken_apart(
+    ledger: Ledger, batches: Batches, script: Script, outbox: Outbox
+) -> None:
+    """Its events travel on one by one in quarantine, with their attempts, and are not tried here again."""
     batch = Batch("b", message(1, 2)["events"])
-    for _ in range(3):
-        ledger.begin(batch, NOW)
-    assert batches("b", message(1, 2))["dead"] == 2
+    ledger.record(batch, NOW - 100)
+    for _ in range(2):
+        ledger.begin(batch, NOW - 50)
+    assert batches("b", message(1, 2)) == {"indexed": 0, "unchanged": 0, "dead": 0, "retried": 2}
     assert script.asked == []
-    assert {letter.reason for letter in ledger.dead_letters()} == {Reason.CRASH}
+    singles = [single for single, countdown in outbox.sent if countdown == 0]
+    assert [single.events for single in singles] == [[event(1).model_dump()], [event(2).model_dump()]]
+    assert {single.queue for single in singles} == {QUARANTINE_QUEUE}
+    begun = ledger.begin(singles[0], NOW)
+    assert begun == Begun(3, NOW - 100, None, queue=QUARANTINE_QUEUE)
+
+
+def test_a_batch_that_killed_one_worker_is_tried_again(ledger: Ledger, batches: Batches, script: Script) -> None:
+    """The worker may have been killed for another reason."""
+    ledger.begin(Batch("b", message(1)["events"]), NOW)
+    script.outcomes = [Indexed(event(1))]
+    assert batches("b", message(1))["indexed"] == 1
+
+
+def test_a_worker_that_hung_has_died(ledger: Ledger, batches: Batches, outbox: Outbox) -> None:
+    """It is known before its lease runs out."""
+    batch = Batch("b", message(1)["events"])
+    for _ in range(2):
+        ledger.begin(batch, NOW, lease=60)
+        assert ledger.died("b", Reason.TIMEOUT, NOW) == batch
+    assert batches("b", message(1))["retried"] == 1
+    assert [single.queue for single, _ in outbox.sent] == [QUARANTINE_QUEUE]
+
+
+@pytest.mark.parametrize("fate", [Reason.CRASH, Reason.TIMEOUT])
+def test_an_event_that_kills_alone_is_a_dead_letter(
+    ledger: Ledger, batches: Batches, script: Script, fate: Reason
+) -> None:
+    """After three tries in quarantine, with the reason of the last; up to then it is tried."""
+    single = Batch("s", message(1)["events"], attempts=2, queue=QUARANTINE_QUEUE)
+    ledger.record(single, NOW)
+    for _ in range(3):
+        assert ledger.begin(single, NOW, lease=60).deaths < 3
+        ledger.died("s", fate, NOW)
+    assert batches("s", message(1))["dead"] == 1
+    assert script.asked == []
+    (letter,) = ledger.dead_letters()
+    assert (letter.event, letter.reason) == (event(1).model_dump(), fate)
+
+
+def test_a_retry_in_quarantine_stays_there(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:
+    """An event that once killed its worker does not come back among others because OSS was away."""
+    ledger.record(Batch("s", message(1)["events"], queue=QUARANTINE_QUEUE), NOW)
+    script.outcomes = [Retry(event(1), "reset", 3)]
+    batches("s", message(1))
+    ((retry, _),) = outbox.sent
+    assert retry.queue == QUARANTINE_QUEUE
 
 
 def test_full_dead_letters_lose_nothing(ledger: Ledger, outbox: Outbox, script: Script) -> None:
     """What cannot be recorded as dead stays in the ledger, and is tried again later without using a try."""
     small = Ledger(ledger.connection, dead_letters_max=1)
-    batches = Batches(small, outbox, script, attempts=3, wait_when_full=60, leases=idle_leases(), now=lambda: NOW)
+    batches = Batches(small, outbox, script, wait_when_full=60, leases=idle_leases(ledger), now=lambda: NOW)
     script.outcomes = [Dead(event(n).model_dump(), Reason.NOT_AN_IMAGE, "text") for n in (1, 2)]
     assert batches("b", message(1, 2)) == {"indexed": 0, "unchanged": 0, "dead": 0, "retried": 2}
     ((kept, countdown),) = outbox.sent

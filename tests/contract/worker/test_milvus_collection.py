@@ -1,6 +1,7 @@
 """The collection: made when it is missing, left alone when it exists, refused when it does not fit."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,15 @@ def index(settings: WorkerSettings) -> Iterator[MilvusIndex]:
     made.close()
 
 
-def create(milvus: MilvusClient, name: str, *, bits: int = 64, article: bool = False, description: str = "") -> None:
+def create(
+    milvus: MilvusClient,
+    name: str,
+    *,
+    bits: int = 64,
+    article: bool = False,
+    key_bytes: int = 2048,
+    description: str = "",
+) -> None:
     """Make a collection as somebody else would: the one of the article, or one that fits ours."""
     schema = milvus.create_schema(auto_id=article, description=description)
     schema.add_field("id", DataType.INT64, is_primary=True)
@@ -32,7 +41,7 @@ def create(milvus: MilvusClient, name: str, *, bits: int = 64, article: bool = F
     schema.add_field("company_id", DataType.INT64)
     schema.add_field("image_vector", DataType.BINARY_VECTOR, dim=bits)
     if not article:
-        schema.add_field("object_key", DataType.VARCHAR, max_length=2048)
+        schema.add_field("object_key", DataType.VARCHAR, max_length=key_bytes)
         schema.add_field("content_crc", DataType.INT64)
         schema.add_field("indexed_at", DataType.INT64)
     milvus.create_collection(name, schema=schema)
@@ -153,6 +162,36 @@ def test_a_dropped_collection_is_made_again(index: MilvusIndex, milvus: MilvusCl
     """The first call after the drop fails as transient, the one after it succeeds."""
     index.upsert([ROW])
     milvus.drop_collection(index.collection)
+    with pytest.raises(Transient):
+        index.upsert([ROW])
+    index.upsert([ROW])
+    assert index.counts() == {index.collection: 1}
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [({"article": True}, "object_key is missing"), ({"bits": 128}, "128 bits, not 64"), ({"key_bytes": 3}, "3 bytes")],
+)
+def test_a_collection_that_was_replaced_is_not_held_against_the_rows(
+    index: MilvusIndex, milvus: MilvusClient, made: dict[str, Any], said: str
+) -> None:
+    """Where one that would refuse every row took its place, no row is to blame: it is the configuration."""
+    index.upsert([ROW])
+    milvus.drop_collection(index.collection)
+    create(milvus, index.collection, **made)
+    add_index(milvus, index.collection, "HAMMING")
+    with pytest.raises(Misconfigured, match=said):
+        index.upsert([ROW, replace(ROW, id=8)])
+    with pytest.raises(Misconfigured, match=said):
+        index.upsert([ROW])
+
+
+def test_a_collection_that_was_replaced_by_one_that_fits_is_used(index: MilvusIndex, milvus: MilvusClient) -> None:
+    """Its partitions are its own: the first call after the change fails as transient, the one after it succeeds."""
+    index.upsert([ROW])
+    milvus.drop_collection(index.collection)
+    create(milvus, index.collection)
+    add_index(milvus, index.collection, "HAMMING")
     with pytest.raises(Transient):
         index.upsert([ROW])
     index.upsert([ROW])

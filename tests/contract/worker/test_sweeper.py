@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from contract import ServiceUnavailable
+from contract import INGEST_QUEUE, QUARANTINE_QUEUE, ServiceUnavailable
 from producer.ledger import Batch, Ledger
 from worker.services.sweeper import Sweeper
 
@@ -17,7 +17,7 @@ EVENTS = [{"object_key": "a.jpg", "meta_id": 1, "company_id": 1}]
 class Broker:
     """Keeps what is published."""
 
-    queued: int = 0
+    queued: dict[str, int] = field(default_factory=dict)
     down: bool = False
     published: list[Batch] = field(default_factory=list)
 
@@ -28,9 +28,9 @@ class Broker:
         assert answer, "somebody may wait for the result"
         self.published.append(batch)
 
-    def waiting(self) -> int:
-        """The length of the queue."""
-        return self.queued
+    def waiting(self, queue: str) -> int:
+        """The length of a queue."""
+        return self.queued.get(queue, 0)
 
 
 @pytest.fixture
@@ -67,10 +67,21 @@ def test_behind_a_backlog_nothing_is_taken_for_lost(ledger: Ledger, broker: Brok
     """A message that waits its turn is not doubled; what a dead worker held is published all the same."""
     ledger.record(Batch("waiting", EVENTS), NOW)
     ledger.begin(Batch("begun", EVENTS), NOW, lease=60)
-    broker.queued = 1000
+    broker.queued[INGEST_QUEUE] = 1000
     assert sweep(ledger, broker, 10_000) == ["begun"]
-    broker.queued = 999
+    broker.queued[INGEST_QUEUE] = 999
     assert sweep(ledger, broker, 10_000) == ["waiting"]
+
+
+def test_a_backlog_of_one_queue_is_none_of_another(ledger: Ledger, broker: Broker) -> None:
+    """Events may wait in quarantine for ever, where nobody runs a worker for them, and lost uploads are found still."""
+    ledger.record(Batch("lost", EVENTS), NOW)
+    ledger.record(Batch("quarantined", EVENTS, queue=QUARANTINE_QUEUE), NOW)
+    broker.queued[QUARANTINE_QUEUE] = 1000
+    assert sweep(ledger, broker, 10_000) == ["lost"]
+    broker.queued[QUARANTINE_QUEUE] = 0
+    assert sweep(ledger, broker, 10_001) == ["quarantined"]
+    assert [batch.queue for batch in broker.published] == [QUARANTINE_QUEUE]
 
 
 def test_what_is_published_again_is_given_time(ledger: Ledger, broker: Broker) -> None:

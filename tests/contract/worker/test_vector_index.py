@@ -1,5 +1,6 @@
 """What the services expect of a vector index holds for Milvus and for the in-memory double alike."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,9 @@ import pytest
 
 from contract import row_id
 from worker.adapters.milvus import MilvusIndex
+from worker.core.errors import RowsRejected
 from worker.ports import Row, VectorIndex
+from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 from worker.testing import MemoryIndex, hamming
 
@@ -58,6 +61,34 @@ def test_an_upsert_replaces(index: VectorIndex) -> None:
     assert found[row(1).id] == row(1, vector=b"\x01" * 8, key="b.jpg")
     (hits,) = index.search([bytes(8)], company_id=1, limit=10, max_distance=None, fresh=True)
     assert sorted(hit.meta_id for hit in hits) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        row(7, key="x" * 1025),
+        row(7, key="é" * 513),
+        row(7, vector=bytes(7)),
+        row(7, vector=bytes(16)),
+        row(7, vector=b""),
+    ],
+    ids=["long key", "long key in bytes", "short vector", "double vector", "no vector"],
+)
+def test_a_bad_row_is_found_among_good_ones(index: VectorIndex, bad: Row) -> None:
+    """The upsert is refused for what is in it; the group commit names the row to blame, and writes all others."""
+    rows = [row(n, n % 5) for n in range(30)] + [bad] + [row(n, n % 5) for n in range(30, 50)]
+    with pytest.raises(RowsRejected):
+        index.upsert(rows)
+    refused = GroupWriter(index, max_rows=100).write(rows, time.monotonic() + 60)
+    assert refused.keys() == {bad.id}
+    assert index.lookup(keys(*rows), fresh=True) == {one.id: one for one in rows if one is not bad}
+
+
+def test_vectors_whose_wrong_lengths_cancel_are_refused(index: VectorIndex) -> None:
+    """Milvus counts the bytes of all vectors together: 7 and 9 would pass, and shift every row between them."""
+    with pytest.raises(RowsRejected):
+        index.upsert([row(1, vector=bytes(7)), row(2, vector=b"\xff" * 8), row(3, vector=bytes(9))])
+    assert index.lookup(keys(row(1), row(2), row(3)), fresh=True) == {}
 
 
 def test_a_delete_takes_only_what_is_named(index: VectorIndex) -> None:

@@ -22,21 +22,27 @@ def test_there_is_a_worker_for_each_core_and_one_for_searches(monkeypatch: pytes
         "ingest1",
         "ingest2",
         "ingest3",
+        "quarantine1",
         "search1",
         "beat",
         "flower",
     ]
-    assert Plan(services=(), workers=Workers(processes=1, flower=False)).names() == ["ingest1", "search1", "beat"]
+    small = Plan(services=(), workers=Workers(processes=1, flower=False))
+    assert small.names() == ["ingest1", "quarantine1", "search1", "beat"]
 
 
 def test_workers_are_celerys_with_threads_on_their_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker's command names its queue and its threads, and its variables are those that tune workers."""
+    """A worker's command names its queue and its pool, and its variables are those that tune workers."""
     monkeypatch.setenv("LOOKALIKE_HASH", "ahash")
     chosen = Plan(workers=Workers(concurrency=5, search_concurrency=2))
-    for name, queue, threads in (("ingest2", "ingest", "5"), ("search1", "search", "2")):
+    for name, queue, pool in (
+        ("ingest2", "ingest", "threads -c 5"),
+        ("search1", "search", "threads -c 2"),
+        ("quarantine1", "quarantine", "prefork -c 1"),
+    ):
         program = chosen.make(name, Path("/d"), State(socket=Path("/d/s")))
         arguments = " ".join(program.command)
-        assert f"-m celery -A worker worker -Q {queue} -P threads -c {threads} -n {name}@%h" in arguments
+        assert f"-m celery -A worker worker -Q {queue} -P {pool} -n {name}@%h" in arguments
         assert program.environment["LOOKALIKE_HASH"] == "ahash"
 
 

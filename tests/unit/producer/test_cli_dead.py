@@ -51,10 +51,16 @@ class InMemoryLetters:
         return len(list(self.read(selection)))
 
     def replay(
-        self, selection: Selection, *, reject: Callable[[StoredLetter, str], None], progress: Callable[[int], None]
+        self,
+        selection: Selection,
+        *,
+        reject: Callable[[StoredLetter, str], None],
+        progress: Callable[[int], None],
+        waiting: Callable[[int], None],
     ) -> ReplayResult:
         """Replay what is not invalid."""
         left = replayed = 0
+        waiting(0)
         for one in self.read(selection):
             if one.letter.reason is Reason.INVALID:
                 left += 1

@@ -65,7 +65,7 @@ class World:
             lambda _: bytes(8),
             policy=RetryPolicy(),
             budget=Budget(begin=60, each=60, write=60),
-            decoders=1,
+            stopping=lambda: False,
         )
         return ingest([{"object_key": key, "meta_id": n, "company_id": 1} for n, key in enumerate(keys)], 1)
 

@@ -15,6 +15,7 @@ from tests.corpus import encode
 from worker.core.errors import Misconfigured, Transient
 from worker.core.hashing import create_vector
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
+from worker.ports import Download
 from worker.services.ingest import Budget, Ingest
 from worker.services.writer import GroupWriter
 from worker.testing import MemoryIndex, MemoryObjects, MemoryRecent
@@ -28,6 +29,7 @@ class World:
 
     def __init__(self, *, create: Callable[[bytes], bytes] = create_vector) -> None:
         self.passed = 0.0
+        self.stopping = False
         self.objects = MemoryObjects({"red": RED, "blue": BLUE, "text": b"no picture"})
         self.index = MemoryIndex()
         self.recent = MemoryRecent()
@@ -39,7 +41,7 @@ class World:
             create,
             policy=RetryPolicy(),
             budget=Budget(begin=60, each=60, write=60),
-            decoders=2,
+            stopping=lambda: self.stopping,
             monotonic=lambda: time.monotonic() + self.passed,
         )
 
@@ -200,6 +202,36 @@ def test_when_the_upsert_fails_only_its_events_are_retried() -> None:
     world.index.upsert = fail  # type: ignore[method-assign]
     outcomes = world(event("red", 1), event("text", 2), event("blue", 3))
     assert [type(outcome) for outcome in outcomes] == [Unchanged, Dead, Retry]
+
+
+def test_a_worker_that_stops_hands_back_what_it_has_not_begun() -> None:
+    """The event in hand is finished, the rest is for another worker at once, and the try does not count."""
+    world = World()
+    download = world.objects.get
+
+    def stop_after(key: str, deadline: float) -> Download:
+        world.stopping = True
+        return download(key, deadline)
+
+    world.objects.get = stop_after  # type: ignore[method-assign]
+    assert world(event("red", 1), event("blue", 2)) == [
+        Indexed(valid("red", 1)),
+        Retry(valid("blue", 2), "the worker is stopping", 0, counts=False),
+    ]
+    assert {row.meta_id for row in world.index.rows.values()} == {1}
+
+
+def test_a_row_that_is_refused_is_dead_and_its_siblings_are_indexed() -> None:
+    """Milvus' reason is the dead letter's error, and what was not written is not remembered as written."""
+    world = World()
+    world.index.refused = {row_id(1, 2)}
+    outcomes = world(*(event("red", n) for n in range(1, 4)))
+    assert outcomes == [
+        Indexed(valid("red", 1)),
+        Dead(event("red", 2), Reason.REJECTED, "a row is refused"),
+        Indexed(valid("red", 3)),
+    ]
+    assert world.index.rows.keys() == world.recent.rows.keys() == {row_id(1, 1), row_id(1, 3)}
 
 
 def test_a_batch_out_of_time_hands_back_what_it_has_not_begun() -> None:

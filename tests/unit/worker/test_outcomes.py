@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from contract import Reason, UploadEvent
 from producer.app import visibility_timeout
-from worker.core.errors import IdCollision, Misconfigured, NotAnImage, NotReadable, ObjectMissing, TooLarge, Transient
+from worker.core.errors import (
+    IdCollision,
+    Misconfigured,
+    NotAnImage,
+    NotReadable,
+    ObjectMissing,
+    Rejected,
+    TooLarge,
+    Transient,
+)
 from worker.core.outcomes import Dead, Retry, RetryPolicy
 
 EVENT = UploadEvent(object_key="a.jpg", meta_id=1, company_id=2)
@@ -21,6 +30,7 @@ attempts = st.integers(1, 1000)
         (TooLarge("x"), Reason.TOO_LARGE),
         (NotReadable("x"), Reason.NOT_READABLE),
         (IdCollision("x"), Reason.ID_COLLISION),
+        (Rejected("x"), Reason.REJECTED),
     ],
 )
 def test_what_can_never_succeed_is_dead_at_once(error: Exception, reason: Reason) -> None:

@@ -1,0 +1,42 @@
+"""JPEGs as applications have them, made of the photos that scikit-image and scikit-learn ship."""
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from math import sqrt
+from typing import Final
+
+from PIL import Image
+
+from devstack.pictures import photos
+
+_LARGE_PIXELS: Final = 2_000_000
+_SMALL_SIDE: Final = 240
+
+
+def large() -> Iterator[bytes]:
+    """Pictures of 2 megapixels, about 300 KB."""
+    return _made(_scale, quality=90)
+
+
+def small() -> Iterator[bytes]:
+    """Thumbnails of 240 pixels, about 10 KB."""
+    return _made(_shrink, quality=80)
+
+
+def _made(resize: Callable[[Image.Image], Image.Image], *, quality: int) -> Iterator[bytes]:
+    for photo in photos().values():
+        with Image.open(BytesIO(photo)) as opened:
+            image = resize(opened.convert("RGB"))
+        file = BytesIO()
+        image.save(file, "JPEG", quality=quality)
+        yield file.getvalue()
+
+
+def _scale(image: Image.Image) -> Image.Image:
+    factor = sqrt(_LARGE_PIXELS / (image.width * image.height))
+    return image.resize((round(image.width * factor), round(image.height * factor)))
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    factor = _SMALL_SIDE / max(image.size)
+    return image.resize((round(image.width * factor), round(image.height * factor)))

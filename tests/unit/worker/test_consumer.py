@@ -1,0 +1,48 @@
+"""Celery's consumer does not end because its broker went away."""
+
+import pytest
+import structlog
+from celery.utils.imports import symbol_by_name
+from celery.worker.consumer import Consumer as CeleryConsumer
+
+from producer.app import make_app
+from producer.settings import ClientSettings
+from worker.consumer import Consumer
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    """A consumer that never connected."""
+    consumer: Consumer = Consumer.__new__(Consumer)
+    return consumer
+
+
+def test_workers_have_this_consumer() -> None:
+    """By Celery's policy."""
+    app = make_app("test", ClientSettings(broker_url="redis://"))
+    assert symbol_by_name(app.conf.worker_consumer) is Consumer
+
+
+def test_kombus_error_at_the_end_of_a_broken_connection_is_survived(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It depends on how far the connection was taken apart, and cannot be had at will."""
+
+    def fail(self: object, exc: Exception) -> None:  # noqa: ARG001
+        raise AttributeError("'NoneType' object has no attribute 'hostname'")
+
+    monkeypatch.setattr(CeleryConsumer, "on_connection_error_after_connected", fail)
+    with structlog.testing.capture_logs() as logs:
+        consumer.on_connection_error_after_connected(ConnectionError("reset"))
+    assert [line["event"] for line in logs] == ["messages_not_given_back"]
+
+
+def test_other_errors_are_not_hidden(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the one that is known is."""
+
+    def fail(self: object, exc: Exception) -> None:  # noqa: ARG001
+        raise KeyError("another")
+
+    monkeypatch.setattr(CeleryConsumer, "on_connection_error_after_connected", fail)
+    with pytest.raises(KeyError):
+        consumer.on_connection_error_after_connected(ConnectionError("reset"))
