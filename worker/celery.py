@@ -60,6 +60,12 @@ def _know_own_queues(sender: str, instance: Any, **_: Any) -> None:
     runtimes.consumption = Consumption(app, sender, instance.app.amqp.queues.consume_from.keys() - {SEARCH_QUEUE})
 
 
+@signals.worker_process_init.connect
+def _begin_in_pool(**_: Any) -> None:
+    """A child that was killed with its fuse blown must not leave a worker that never consumes again."""
+    runtimes.current().inherit()
+
+
 @signals.worker_ready.connect
 def _warn_of_slow_crc(**_: Any) -> None:
     """Without its C extension a CRC of 5 MiB takes 0.6 s instead of 0.01 s."""

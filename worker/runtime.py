@@ -181,6 +181,10 @@ class Runtime:
         fuse.start()
         return fuse
 
+    def inherit(self) -> None:
+        """Begin in a pool of processes, where others were before."""
+        self.fuse.inherit()
+
     @cached_property
     def guarded_objects(self) -> GuardedObjects:
         """The bucket, behind the fuse."""

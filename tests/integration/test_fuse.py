@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis
 from pymilvus import DataType, MilvusClient
@@ -244,13 +245,17 @@ def test_a_worker_that_has_stopped_stays_so_when_it_reconnects(
 def test_in_a_pool_of_processes_the_parent_stops(
     own_client: Client, own_env: Mapping[str, str], tmp_path: Path, bucket: OssObjectStore, faults: FaultClient
 ) -> None:
-    """The fuse is in the child that works, the consumption in the parent."""
+    """The fuse is in the child that works, the consumption in the parent; a killed child leaves no idle worker."""
     events = upload(bucket, "prefork")
     arguments = ["worker", "-l", "info", "-Q", "ingest", "-P", "prefork", "-c", "1", "-n", "forked@%h"]
-    with Worker(arguments, own_env, tmp_path / "log"):
+    with Worker(arguments, own_env, tmp_path / "log") as worker:
         with faults.active(Fault("status", status=403, times=None)):
             own_client.enqueue_many(events, batch_size=1)
             eventually("all messages wait in the queue", lambda: all_wait(own_client))
             assert [fuse.worker.partition("@")[0] for fuse in look(own_client).fuses] == ["forked"]
+            (child,) = psutil.Process(worker.pid).children()
+            child.kill()
+            eventually("its successor has tried", lambda: events_of(worker) == ["fuse_blown"] * 2)
+            eventually("all messages wait again", lambda: all_wait(own_client))
         settled(own_client)
     assert look(own_client).dead == 0

@@ -121,9 +121,13 @@ class Fuse:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Call `check` from a thread: at once when the fuse blows, and then at every probe until it is whole."""
+        """Call `check` from a thread: at once when the fuse blows, and at every probe."""
         self._thread = threading.Thread(target=self._run, name="fuse", daemon=True)
         self._thread.start()
+
+    def inherit(self) -> None:
+        """Have consumption resumed at the next check: a process whose place this one takes may have died blown."""
+        self._consuming = None
 
     def close(self) -> None:
         """Stop the thread, and take back what was reported."""
@@ -287,8 +291,7 @@ class Fuse:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            idle = self._blown is None and self._consuming is True
-            self._wake.wait(None if idle else self._rules.probe)
+            self._wake.wait(self._rules.probe)
             self._wake.clear()
             if self._closing.is_set():
                 return

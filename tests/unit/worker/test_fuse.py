@@ -228,6 +228,15 @@ def test_a_stop_whose_answer_was_lost_is_resumed_from() -> None:
     assert world.done == ["resume"]
 
 
+def test_what_a_killed_process_left_stopped_is_resumed() -> None:
+    """Whoever takes its place cannot know, and so tells the worker to consume, once, and takes the report back."""
+    world = World()
+    world.fuse.inherit()
+    world.after(0)
+    world.after(15)
+    assert (world.done, world.reported) == (["resume"], [None])
+
+
 def test_a_report_that_fails_stops_nothing() -> None:
     """A ledger that is away keeps no worker from going on."""
     world = World()
