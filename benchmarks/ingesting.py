@@ -17,6 +17,7 @@ from benchmarks.report import Measured, Metric, compare
 from benchmarks.unguarded import UnguardedRuntime
 from contract import VERSION, LookalikeError
 from producer.app import make_app
+from producer.consumption import Consumption
 from producer.ledger import Batch, Ledger
 from producer.publisher import Publisher
 from worker.runtime import Runtime
@@ -55,8 +56,9 @@ class Bench:
     def __init__(self, settings: WorkerSettings, meter: Meter) -> None:
         app = make_app("lookalike-benchmark", settings)
         make: Callable[[Ledger], Publisher] = lambda ledger: Publisher(app, ledger)  # noqa: E731
-        self._guarded = Runtime(settings, make)
-        self._unguarded = UnguardedRuntime(settings, make)
+        consumption = Consumption(app)
+        self._guarded = Runtime(settings, make, consumption)
+        self._unguarded = UnguardedRuntime(settings, make, consumption)
         self._meter = meter
         self._threads = ThreadPoolExecutor(_THREADS)
         self._meta_ids = count(1)

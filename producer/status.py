@@ -10,6 +10,7 @@ from celery import Celery
 from contract import ALL_QUEUES, STATS, LookalikeError
 from producer.calls import Calls
 from producer.errors import vendor_errors
+from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
 from producer.queues import queue_lengths
 
@@ -27,6 +28,7 @@ class Status:
         queues: messages that wait, by queue. A message of the ingest queue carries up to 100 events.
         collections: rows, by collection; empty when no search worker answers.
         workers: how many answered a ping.
+        fuses: workers that have stopped themselves, and why.
     """
 
     outstanding: int
@@ -35,6 +37,7 @@ class Status:
     queues: dict[str, int]
     collections: dict[str, int]
     workers: int
+    fuses: list[BlownFuse]
 
     def as_dict(self) -> dict[str, Any]:
         """The fields under their names, ready for JSON."""
@@ -50,6 +53,7 @@ def read_status(
         ServiceUnavailable: the ledger or the broker cannot be reached.
     """
     summary = ledger.summary(clock())
+    fuses = Fuses(ledger.connection).read(clock())
     workers = _workers(app)
     return Status(
         outstanding=summary.outstanding,
@@ -58,6 +62,7 @@ def read_status(
         queues=queue_lengths(app, list(ALL_QUEUES)),
         collections=_collections(calls, timeout) if workers else {},
         workers=workers,
+        fuses=fuses,
     )
 
 

@@ -10,8 +10,9 @@ import crcmod.crcmod
 import structlog
 from celery import Task, signals
 
-from contract import LookalikeError
+from contract import SEARCH_QUEUE, LookalikeError
 from producer.app import make_app
+from producer.consumption import Consumption
 from producer.publisher import Publisher
 from producer.settings import ClientSettings, SettingsError
 from worker import logs, tasks
@@ -32,7 +33,7 @@ def _settings_errors() -> Iterator[None]:
 
 with _settings_errors():
     app = make_app("lookalike", ClientSettings.from_env())
-runtimes = Runtimes(partial(Publisher, app))
+runtimes = Runtimes(partial(Publisher, app), Consumption(app))
 tasks.register(app, runtimes)
 
 
@@ -48,6 +49,21 @@ def _require_settings(**_: Any) -> None:
     """A worker that is not configured stops here, before it takes a message. Beat and Flower need less."""
     with _settings_errors():
         WorkerSettings.from_env()
+
+
+@signals.celeryd_after_setup.connect
+def _know_own_queues(sender: str, instance: Any, **_: Any) -> None:
+    """A blown fuse stops every queue of this worker but that of the searches, which write nothing.
+
+    Before the pool is made, so that its processes know it too.
+    """
+    runtimes.consumption = Consumption(app, sender, instance.app.amqp.queues.consume_from.keys() - {SEARCH_QUEUE})
+
+
+@signals.worker_process_init.connect
+def _begin_in_pool(**_: Any) -> None:
+    """A child that was killed with its fuse blown must not leave a worker that never consumes again."""
+    runtimes.current().inherit()
 
 
 @signals.worker_ready.connect

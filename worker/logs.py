@@ -50,12 +50,20 @@ def masked(render: Callable[..., str | bytes], hidden: Iterable[str]) -> Process
 
     def renderer(logger: WrappedLogger, name: str, event: EventDict) -> str:
         line = render(logger, name, event)
-        text = line.decode() if isinstance(line, bytes) else line
-        for secret in longest_first:
-            text = text.replace(secret, _MASK)
-        return text
+        return _mask(line.decode() if isinstance(line, bytes) else line, longest_first)
 
     return renderer
+
+
+def without_secrets(text: str) -> str:
+    """A text for other eyes than the log's, as the log would show it."""
+    return _mask(text, sorted(secrets(os.environ), key=len, reverse=True))
+
+
+def _mask(text: str, longest_first: Iterable[str]) -> str:
+    for secret in longest_first:
+        text = text.replace(secret, _MASK)
+    return text
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:

@@ -73,7 +73,7 @@ class Claimed:
 class ObjectStore(Protocol):
     """Where the pictures are.
 
-    Both methods raise `ObjectMissing`, `Transient`, `Permanent` or `Misconfigured`. A deadline is a value of
+    All methods raise `ObjectMissing`, `Transient`, `Permanent` or `Misconfigured`. A deadline is a value of
     `time.monotonic()`.
     """
 
@@ -82,6 +82,9 @@ class ObjectStore(Protocol):
 
     def get(self, key: str, deadline: float) -> Download:
         """Read an object."""
+
+    def check(self, key: str) -> None:
+        """Read one byte of an object, to see whether it can be read."""
 
 
 class VectorIndex(Protocol):

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ from contract import (
     decode_search,
     decode_search_many,
 )
+from producer.consumption import Consumption
+from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
 from producer.publisher import Publisher
 from worker.adapters.claims import RedisClaims
@@ -31,9 +34,12 @@ from worker.adapters.milvus import MilvusIndex
 from worker.adapters.oss import OssObjectStore
 from worker.core import hashing
 from worker.core.outcomes import RetryPolicy
+from worker.logs import without_secrets
 from worker.services.batches import Batches
 from worker.services.deaths import Deaths
 from worker.services.decoders import Decoders
+from worker.services.fuse import Blown, Fuse, FuseRules
+from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.ingest import Budget, Ingest
 from worker.services.leases import Leases
 from worker.services.removal import Removal
@@ -58,9 +64,12 @@ class Runtime:
     Neither oss2's connections nor gRPC's survive a fork, so a runtime belongs to the process that made it.
     """
 
-    def __init__(self, settings: WorkerSettings, make_publisher: Callable[[Ledger], Publisher]) -> None:
+    def __init__(
+        self, settings: WorkerSettings, make_publisher: Callable[[Ledger], Publisher], consumption: Consumption
+    ) -> None:
         self.settings = settings
         self._make_publisher = make_publisher
+        self._consumption = consumption
         self._stopping = threading.Event()
         hashing.limit_pixels(settings.max_image_pixels)
 
@@ -68,7 +77,7 @@ class Runtime:
         """Close every connection that was opened."""
         if "leases" in self.__dict__:
             faulthandler.cancel_dump_traceback_later()
-        for name in ("leases", "objects", "index", "ledger"):
+        for name in ("fuse", "leases", "objects", "index", "ledger"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -115,7 +124,7 @@ class Runtime:
     @cached_property
     def removal(self) -> Removal:
         """Deletes rows."""
-        return Removal(self.index, self.claims, delete_seconds=_CALL_TIMEOUTS * self.settings.milvus_timeout)
+        return Removal(self.guarded_index, self.claims, delete_seconds=_CALL_TIMEOUTS * self.settings.milvus_timeout)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -167,14 +176,59 @@ class Runtime:
         return self._make_publisher(self.ledger)
 
     @cached_property
+    def fuse(self) -> Fuse:
+        """Stops this worker's uploads and deletions where none can succeed."""
+        settings = self.settings
+        fuse = Fuse(
+            self._consumption,
+            probe=self._probe,
+            report=self._report,
+            rules=FuseRules(
+                events=settings.fuse_events,
+                dead_share=settings.fuse_dead_share,
+                rest=settings.fuse_rest_seconds,
+                probe=settings.fuse_probe_seconds,
+            ),
+            now=time.time,
+        )
+        fuse.start()
+        return fuse
+
+    def inherit(self) -> None:
+        """Begin in a pool of processes, where others were before."""
+        self.fuse.inherit()
+
+    @cached_property
+    def guarded_objects(self) -> GuardedObjects:
+        """The bucket, behind the fuse."""
+        return GuardedObjects(self.objects, self.fuse)
+
+    @cached_property
+    def guarded_index(self) -> GuardedIndex:
+        """The collection, behind the fuse."""
+        return GuardedIndex(self.index, self.fuse)
+
+    def _probe(self) -> None:
+        self.guarded_objects.probe()
+        self.index.lookup({0: 0})
+
+    def _report(self, blown: Blown | None) -> None:
+        fuses, worker = Fuses(self.ledger.connection), self._consumption.worker
+        if blown is None:
+            fuses.clear(worker)
+            return
+        since = datetime.fromtimestamp(blown.since, UTC).isoformat(timespec="milliseconds")
+        fuses.show(BlownFuse(worker, blown.cause, without_secrets(blown.why), since), time.time())
+
+    @cached_property
     def batches(self) -> Batches:
         """Ingest, from delivery to settlement."""
         settings = self.settings
         ingest = Ingest(
-            self.objects,
-            self.index,
+            self.guarded_objects,
+            self.guarded_index,
             self.claims,
-            GroupWriter(self.index, max_rows=settings.write_rows),
+            GroupWriter(self.guarded_index, max_rows=settings.write_rows),
             self.decoders,
             removal=self.removal,
             policy=self.policy,
@@ -184,7 +238,7 @@ class Runtime:
         return Batches(
             self.ledger,
             self.publisher,
-            ingest,
+            self.fuse.watching(ingest),
             wait_when_full=settings.retry_cap_seconds,
             leases=self.leases,
             now=time.time,
@@ -242,10 +296,16 @@ class Runtime:
 
 
 class Runtimes:
-    """Gives each process its own runtime, made from the environment when it is first asked for."""
+    """Gives each process its own runtime, made from the environment when it is first asked for.
 
-    def __init__(self, make_publisher: Callable[[Ledger], Publisher]) -> None:
+    Args:
+        make_publisher: makes what publishes retries.
+        consumption: of the worker that these processes are; may be replaced until a runtime is made.
+    """
+
+    def __init__(self, make_publisher: Callable[[Ledger], Publisher], consumption: Consumption) -> None:
         self._make_publisher = make_publisher
+        self.consumption = consumption
         self._lock = threading.Lock()
         self._made: tuple[int, Runtime] | None = None
 
@@ -253,7 +313,8 @@ class Runtimes:
         """The runtime of this process."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
-                self._made = os.getpid(), Runtime(WorkerSettings.from_env(), self._make_publisher)
+                runtime = Runtime(WorkerSettings.from_env(), self._make_publisher, self.consumption)
+                self._made = os.getpid(), runtime
             return self._made[1]
 
     def stop(self) -> None:

@@ -58,6 +58,10 @@ class WorkerSettings(LogSettings):
         retry_cap_seconds: the longest wait between two tries.
         search_seconds: seconds in which a search tries transient failures again.
         dead_letters_max: cap of the stream of dead letters. When it is full, events stay in the ledger.
+        fuse_probe_seconds: a worker whose fuse is blown looks so often whether it is mended.
+        fuse_events: the dead share is that of so many events, the last that ended.
+        fuse_dead_share: a larger share of dead letters blows the fuse; 1 never does.
+        fuse_rest_seconds: then it is tried again after so long, doubled each time it blows again, to at most 600.
     """
 
     milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://", repr=False)]
@@ -71,7 +75,7 @@ class WorkerSettings(LogSettings):
     milvus_timeout: Seconds = 30.0
 
     oss_endpoint: Annotated[str, Field(min_length=1)]
-    oss_bucket: Annotated[str, Field(min_length=1)]
+    oss_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]  # what oss2 takes as a name
     oss_region: Annotated[str, Field(min_length=1)]
     oss_path_style: bool = False
     oss_connections: Count = 32
@@ -92,6 +96,12 @@ class WorkerSettings(LogSettings):
     retry_cap_seconds: Seconds = 120.0
     search_seconds: Seconds = 10.0
     dead_letters_max: Count = 1_000_000
+
+    # An entry of the status is believed for 120 s, and a probe of what does not answer takes up to 70.
+    fuse_probe_seconds: Annotated[float, Field(gt=0, le=40)] = 15.0
+    fuse_events: Count = 500
+    fuse_dead_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    fuse_rest_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
 
     @model_validator(mode="after")
     def _within_visibility(self) -> Self:

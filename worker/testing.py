@@ -36,6 +36,10 @@ class MemoryObjects:
         self.read.append(key)
         return Download(self._body(key), zlib.crc32(self._body(key)))
 
+    def check(self, key: str) -> None:
+        """See whether the object can be read."""
+        self._body(key)
+
     def _body(self, key: str) -> bytes:
         if key in self.failing:
             raise self.failing[key]

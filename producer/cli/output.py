@@ -19,6 +19,11 @@ def complain(message: object) -> None:
     typer.echo(f"lookalike: {printable(' '.join(str(message).split()))}", err=True)
 
 
+def print_alarm(message: str) -> None:
+    """Print one line that is not to be overlooked; red, at a terminal."""
+    typer.secho(printable(message), fg=typer.colors.RED, bold=True)
+
+
 def printable(text: str) -> str:
     """Escape what would move the cursor of a terminal or colour it: object keys are other people's."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -78,7 +78,7 @@ def _options(
 program.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 program.command(epilog=search.EXAMPLES)(search.search)
 program.command()(delete.delete)
-program.command()(status.status)
+program.command(epilog=status.EXAMPLES)(status.status)
 program.add_typer(dead.group, name="dead")
 
 

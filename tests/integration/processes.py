@@ -45,6 +45,12 @@ class Worker:
         self._process.send_signal(number)
 
     @property
+    def pid(self) -> int:
+        """Of the main process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def has_ended(self) -> bool:
         """Whether the process is gone."""
         assert self._process is not None

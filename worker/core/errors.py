@@ -24,6 +24,10 @@ class Misconfigured(LookalikeError):
     """No event can succeed until somebody mends the configuration: a wrong secret, a missing bucket, another schema."""
 
 
+class FuseBlown(Misconfigured):
+    """This worker's fuse is blown: the event is handed back, and nothing was tried."""
+
+
 class RowsRejected(LookalikeError):
     """Milvus refuses these rows for what is in them. None may be to blame but one: others may be accepted."""
 

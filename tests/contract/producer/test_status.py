@@ -27,6 +27,7 @@ def test_where_nothing_is(client: Client) -> None:
         "queues": {"ingest": 0, "quarantine": 0, "search": 0},
         "collections": {},
         "workers": 0,
+        "fuses": [],
     }
 
 

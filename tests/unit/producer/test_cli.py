@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
@@ -14,6 +15,7 @@ from contract import Overloaded, QueryNotFound, ServiceUnavailable, UploadEvent
 from producer import EnqueueResult, Interrupted, Status
 from producer.cli import program
 from producer.cli.progress import Bar
+from producer.fuses import BlownFuse
 
 MATCH = {"id": 9, "meta_id": 1, "company_id": 7, "distance": 3, "object_key": "photos/[red]1[/red].jpg"}
 
@@ -28,6 +30,7 @@ class InMemoryClient:
         self.searches: list[dict[str, Any]] = []
         self.deleted: list[Any] = []
         self.matches: list[dict[str, Any]] = []
+        self.fuses: list[BlownFuse] = []
         self.error: BaseException | None = None
         self.closed = False
 
@@ -86,7 +89,7 @@ class InMemoryClient:
         """Tell of a state."""
         self._answer()
         assert timeout > 0
-        return Status(12345, 61.5, 2, {"ingest": 4, "search": 0}, {"images_ahash": 1000}, 3)
+        return Status(12345, 61.5, 2, {"ingest": 4, "search": 0}, {"images_ahash": 1000}, 3, self.fuses)
 
 
 @pytest.fixture
@@ -320,12 +323,44 @@ def test_status(run: Run, client: InMemoryClient) -> None:
         "queues": {"ingest": 4, "search": 0},
         "collections": {"images_ahash": 1000},
         "workers": 3,
+        "fuses": [],
     }
     table = run("status").stdout
     assert "12,345" in table
     assert "collection images_ahash" in table
     client.error = ServiceUnavailable("no Redis")
     assert run("status", "--json").exit_code == 1
+
+
+def test_status_names_who_has_stopped(run: Run, client: InMemoryClient) -> None:
+    """Worker, cause and reason stand above the table, harmless to a terminal, and in the JSON."""
+    since = "2027-01-15T08:00:00.000+00:00"
+    client.fuses = [BlownFuse("ingest@a", "misconfigured", "OSS says 403 \x1b[2J", since)]
+    printed = run("status").stdout
+    assert f"ingest@a has stopped since {since} (misconfigured): OSS says 403 \\x1b[2J\n" in printed
+    assert printed.index("ingest@a") < printed.index("outstanding events")
+    assert json.loads(run("status", "--json").stdout)["fuses"] == [
+        {"worker": "ingest@a", "cause": "misconfigured", "why": "OSS says 403 \x1b[2J", "since": since}
+    ]
+
+
+def test_status_as_metrics(run: Run, client: InMemoryClient) -> None:
+    """Every number is a gauge that a parser of Prometheus' format reads back; what is quoted is escaped."""
+    client.fuses = [BlownFuse('in"gest@a', "dead_share", "300 of the last 500", "2027-01-15T08:00:00.000+00:00")]
+    families = {family.name: family for family in text_string_to_metric_families(run("status", "--prometheus").stdout)}
+    assert {family.type for family in families.values()} == {"gauge"}
+    found = {(name, *one.labels.values()): one.value for name, family in families.items() for one in family.samples}
+    assert found == {
+        ("lookalike_outstanding_events",): 12345,
+        ("lookalike_oldest_event_seconds",): 61.5,
+        ("lookalike_dead_letters",): 2,
+        ("lookalike_workers",): 3,
+        ("lookalike_queue_messages", "ingest"): 4,
+        ("lookalike_queue_messages", "search"): 0,
+        ("lookalike_collection_rows", "images_ahash"): 1000,
+        ("lookalike_fuse_blown", "dead_share", 'in"gest@a'): 1,
+    }
+    assert run("status", "--prometheus", "--json").exit_code == 2
 
 
 @pytest.mark.parametrize("command", [[], ["enqueue"], ["search"], ["delete"], ["status"], ["dead"]])

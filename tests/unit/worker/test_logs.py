@@ -89,6 +89,13 @@ def test_no_secret_leaves(written: StringIO, secret: str) -> None:
     assert "ENVIRONMENT" not in text, "tracebacks show no variables"
 
 
+def test_no_secret_is_in_what_others_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leaves the process by another way than the log is masked as the log is."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert logs.without_secrets("oss-session-token for broker/password") == "*** for ***"
+
+
 def test_what_sdks_narrate_is_left_out(written: StringIO) -> None:
     """A request of the SDK is no line; its warning is."""
     logging.getLogger("urllib3.connectionpool").info("GET /pictures/a.jpg")

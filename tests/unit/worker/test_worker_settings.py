@@ -42,6 +42,9 @@ def test_each_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPat
     [
         ("LOOKALIKE_MILVUS_URI", "secret-host:19530"),
         ("LOOKALIKE_HASH", "md5"),
+        ("LOOKALIKE_OSS_BUCKET", "No_Bucket"),
+        ("LOOKALIKE_FUSE_DEAD_SHARE", "1.5"),
+        ("LOOKALIKE_FUSE_PROBE_SECONDS", "60"),
         ("LOOKALIKE_COLLECTION", "no collection"),
         ("LOOKALIKE_INDEX_TYPE", "IVF_FLAT"),
         ("LOOKALIKE_PARTITIONS", "0"),
