@@ -5,11 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import redis
+from celery import Celery
+
+from contract import QUEUES, SWEEP
 from producer import Client
 
 
@@ -77,3 +83,35 @@ def eventually(what: str, holds: Callable[[], bool], *, seconds: float = 60) -> 
 def settled(client: Client, *, seconds: float = 120) -> None:
     """Wait until nothing that was accepted is outstanding."""
     eventually("all events settled", lambda: client.outstanding() == 0, seconds=seconds)
+
+
+# A server of Valkey has databases enough for tests that want no other worker to take their messages.
+ADDRESSES = ("LOOKALIKE_BROKER_URL", "LOOKALIKE_RESULT_BACKEND_URL", "LOOKALIKE_LEDGER_URL")
+
+
+def on_own_databases(environment: Mapping[str, str], first: int) -> dict[str, str]:
+    """The environment with three other databases of Valkey, which are emptied."""
+    moved = {name: f"{environment[name].rpartition('/')[0]}/{first + n}" for n, name in enumerate(ADDRESSES)}
+    for url in moved.values():
+        with redis.Redis.from_url(url) as server:
+            server.flushdb()
+    return {**environment, **moved}
+
+
+@contextmanager
+def swept(environment: Mapping[str, str]) -> Iterator[None]:
+    """Have the ledger swept every second, as beat has it every 15 s, by whatever worker takes searches."""
+    stop = threading.Event()
+    with Celery("sweeps", broker=environment["LOOKALIKE_BROKER_URL"], set_as_current=False) as app:
+
+        def ask() -> None:
+            while not stop.wait(1):
+                app.send_task(SWEEP, queue=QUEUES[SWEEP], ignore_result=True, expires=2)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()

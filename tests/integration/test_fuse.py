@@ -17,10 +17,9 @@ from devstack.oss import Fault, FaultClient
 from producer import Client, Status
 from tests.corpus import photos
 from tests.integration.conftest import client_settings
-from tests.integration.processes import Worker, eventually, settled
+from tests.integration.processes import Worker, eventually, on_own_databases, settled
 from worker.adapters.oss import OssObjectStore
 
-ADDRESSES = ("LOOKALIKE_BROKER_URL", "LOOKALIKE_RESULT_BACKEND_URL", "LOOKALIKE_LEDGER_URL")
 # Nothing is tried again while a test looks, but soon after.
 QUICK = {
     "LOOKALIKE_FUSE_PROBE_SECONDS": "0.5",
@@ -35,16 +34,12 @@ EVENTS = 30
 @pytest.fixture
 def own_env(worker_env: Mapping[str, str]) -> Mapping[str, str]:
     """The stack with databases of Valkey for these tests alone, so that no other worker takes their messages."""
-    moved = {name: worker_env[name].rpartition("/")[0] + f"/{13 + number}" for number, name in enumerate(ADDRESSES)}
-    return {**worker_env, **moved, **QUICK}
+    return {**on_own_databases(worker_env, 13), **QUICK}
 
 
 @pytest.fixture
 def own_client(own_env: Mapping[str, str]) -> Iterator[Client]:
-    """A client of these databases, which are empty at first."""
-    for name in ADDRESSES:
-        with redis.Redis.from_url(own_env[name]) as server:
-            server.flushdb()
+    """A client of these databases."""
     with Client(client_settings(own_env)) as client:
         yield client
 

@@ -14,19 +14,17 @@ from devstack.oss import Fault, FaultClient
 from producer import Client
 from tests.corpus import photos
 from tests.integration.conftest import client_settings
-from tests.integration.processes import Worker, eventually, settled
+from tests.integration.processes import ADDRESSES, Worker, eventually, on_own_databases, settled, swept
 from worker.adapters.oss import OssObjectStore
 
 # Short enough for a test: a lease of 2 s, 3 s until a batch that nobody has begun on counts as lost.
-ADDRESSES = ("LOOKALIKE_BROKER_URL", "LOOKALIKE_RESULT_BACKEND_URL", "LOOKALIKE_LEDGER_URL")
 QUICK = {"LOOKALIKE_LEASE_SECONDS": "2", "LOOKALIKE_OVERDUE_SECONDS": "3", "LOOKALIKE_COLLECTION": "recovery"}
 
 
 @pytest.fixture
 def own_env(worker_env: Mapping[str, str]) -> Mapping[str, str]:
     """The stack with databases of Valkey for these tests alone, so that no other worker takes their messages."""
-    moved = {name: worker_env[name].rpartition("/")[0] + f"/{10 + number}" for number, name in enumerate(ADDRESSES)}
-    return {**worker_env, **moved, **QUICK}
+    return {**on_own_databases(worker_env, 10), **QUICK}
 
 
 @pytest.fixture
@@ -41,19 +39,15 @@ def start(own_env: Mapping[str, str], tmp_path: Path) -> Callable[..., Worker]:
 
 @pytest.fixture
 def own_client(own_env: Mapping[str, str]) -> Iterator[Client]:
-    """A client of these databases. They are empty before and after."""
-    for name in ADDRESSES:
-        with redis.Redis.from_url(own_env[name]) as server:
-            server.flushdb()
+    """A client of these databases."""
     with Client(client_settings(own_env)) as client:
         yield client
 
 
 @pytest.fixture
-def upkeep(start: Callable[..., Worker]) -> Iterator[None]:
-    """A beat that has the ledger swept every second, and the worker that sweeps."""
-    beat = start("beat", "-l", "info", "--max-interval", "1")
-    with beat, start("worker", "-Q", "search", "-P", "threads", "-c", "2", "-n", "search@%h"):
+def _upkeep(start: Callable[..., Worker], own_env: Mapping[str, str]) -> Iterator[None]:
+    """Have the ledger swept every second, and a worker that sweeps."""
+    with swept(own_env), start("worker", "-Q", "search", "-P", "threads", "-c", "2", "-n", "search@%h"):
         yield
 
 
@@ -75,7 +69,7 @@ def test_beat_needs_the_addresses_of_redis_and_nothing_else(
         assert any(line["logger"] == "celery.beat" for line in beat.lines())
 
 
-@pytest.mark.usefixtures("upkeep")
+@pytest.mark.usefixtures("_upkeep")
 def test_a_killed_workers_batches_are_done_by_another(
     own_client: Client,
     start: Callable[..., Worker],
@@ -100,7 +94,7 @@ def test_a_killed_workers_batches_are_done_by_another(
     assert own_client.status().dead == 0
 
 
-@pytest.mark.usefixtures("upkeep")
+@pytest.mark.usefixtures("_upkeep")
 def test_a_message_that_was_popped_and_not_recorded_is_found_again(
     own_client: Client,
     own_env: Mapping[str, str],
@@ -119,7 +113,7 @@ def test_a_message_that_was_popped_and_not_recorded_is_found_again(
     assert own_client.search(meta_id=100, company_id=1, fresh=True)["matches"][0]["object_key"] == "popped.png"
 
 
-@pytest.mark.usefixtures("upkeep")
+@pytest.mark.usefixtures("_upkeep")
 def test_a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish(
     own_client: Client,
     own_env: Mapping[str, str],
@@ -161,7 +155,7 @@ def test_a_worker_outlives_its_broker(
                     eventually("downloads hang", lambda: faults.count("GET", "outlive.png") >= 4)
                     stack.kill("valkey")
                     stack.wait_ready("valkey")
-            with Worker(["beat", "-l", "info"], environment, tmp_path / "beat"):
+            with swept(environment):
                 settled(client, seconds=120)
             assert not worker.has_ended
             assert client.status().dead == 0
