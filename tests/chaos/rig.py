@@ -10,14 +10,13 @@ from threading import Event, Thread
 from typing import Final, Self
 
 import redis
-from celery import Celery
 from kombu.exceptions import OperationalError
 from pymilvus import MilvusClient, MilvusException
 
 from contract import INGEST_QUEUE, SEARCH_QUEUE, SWEEP, ServiceUnavailable
 from devstack import Stack, Workers
 from devstack.oss import FaultClient
-from devstack.programs import Kind, node_name
+from devstack.programs import node_name
 from producer import Client
 from producer.app import make_app
 from producer.ledger import Ledger
@@ -47,6 +46,7 @@ _COLLECTION: Final = "chaos_ahash"
 
 _POLL_SECONDS: Final = 0.05
 _SWEEP_SECONDS: Final = 1.0
+_TELL_SECONDS: Final = 30.0
 _READ_SECONDS: Final = 60.0
 _READ_PAUSE: Final = 0.5
 # Milvus returns 16,384 rows at the most. A meta_id is of one picture, so such a window of them has fewer.
@@ -82,9 +82,7 @@ class Rig:
             self.publisher = Publisher(self.app, self.ledger)
             self.broker = opening.enter_context(redis.Redis.from_url(settings.broker_url, socket_timeout=10))
             self.oss = FaultClient(self.stack.env["LOOKALIKE_OSS_ENDPOINT"])
-            self._objects = opening.enter_context(
-                closing(OssObjectStore.from_settings(WorkerSettings.from_env()))
-            )
+            self._objects = opening.enter_context(closing(OssObjectStore.from_settings(WorkerSettings.from_env())))
             self._threads = opening.enter_context(ThreadPoolExecutor(_PUTS))
             opening.enter_context(_every(_SWEEP_SECONDS, self.sweep))
             self._open = opening.pop_all()
@@ -116,17 +114,27 @@ class Rig:
 
     def waiting(self) -> int:
         """How many messages wait for an ingest worker."""
-        return self.broker.llen(INGEST_QUEUE)
+        length: int = self.broker.llen(INGEST_QUEUE)
+        return length
 
     @contextmanager
     def ingest_paused(self) -> Iterator[None]:
         """Have the workers take no uploads meanwhile; what they have taken, they finish."""
-        nodes = [node_name(name) for name in self.ingest_workers]
-        self.app.control.cancel_consumer(INGEST_QUEUE, destination=nodes, reply=True)
+        self._tell_workers("cancel_consumer")
         try:
             yield
         finally:
-            self.app.control.add_consumer(INGEST_QUEUE, destination=nodes, reply=True)
+            self._tell_workers("add_consumer")
+
+    def _tell_workers(self, command: str) -> None:
+        nodes = {node_name(name) for name in self.ingest_workers}
+        deadline = time.monotonic() + _TELL_SECONDS
+        while nodes:
+            arguments = {"queue": INGEST_QUEUE}
+            answers = self.app.control.broadcast(command, arguments, destination=sorted(nodes), reply=True) or []
+            nodes -= {node for answer in answers for node in answer}
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{command}: no answer from {', '.join(nodes)}")
 
     def settled(self, seconds: float) -> int:
         """Wait until nothing is outstanding.

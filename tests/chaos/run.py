@@ -88,7 +88,7 @@ class Run:
         """Enqueue all events in as many bursts as there are strikes; each burst is struck while it is under way.
 
         Args:
-            blow: strikes a target.
+            blow: strikes a target, and notes that.
             targets: of which one is struck at a time.
             within: seconds after the beginning of its burst, at the latest.
         """
@@ -98,11 +98,11 @@ class Run:
             with self.sending(burst):
                 time.sleep(strike.after)
                 blow(strike.target)
-                self.note_strike()
 
     def kill(self, name: str) -> None:
         """Kill the process of a program of the stack, which starts it again."""
         self.rig.stack.kill(name)
+        self.note_strike()
 
     def note_strike(self, count: int = 1) -> None:
         """Note that the fault was made just now, so often."""

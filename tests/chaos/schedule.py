@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import Final, TypeVar
 
@@ -33,7 +34,7 @@ def strikes(random: Random, count: int, targets: Sequence[str], *, within: float
 def shares(items: Sequence[_T], count: int) -> list[Sequence[_T]]:
     """Cut items into so many runs of the same length, give or take one."""
     edges = [len(items) * number // count for number in range(count + 1)]
-    return [items[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return [items[begin:end] for begin, end in pairwise(edges)]
 
 
 def batches(random: Random, items: Sequence[_T]) -> list[Sequence[_T]]:

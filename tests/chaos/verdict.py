@@ -70,7 +70,9 @@ class Verdict:
     def __str__(self) -> str:
         """Say what is wrong, each kind with its first pictures."""
         kinds = ("missing", "doubled", "wrong", "unexpected")
-        said = [f"{len(getattr(self, kind))} {kind}: {getattr(self, kind)[:5]}" for kind in kinds if getattr(self, kind)]
+        said = [
+            f"{len(getattr(self, kind))} {kind}: {getattr(self, kind)[:5]}" for kind in kinds if getattr(self, kind)
+        ]
         said += [f"{getattr(self, kind)} {kind}" for kind in ("copies", "stuck") if getattr(self, kind)]
         return "; ".join(said) or "as promised"
 

@@ -1,6 +1,12 @@
-"""The faults: each module registers some."""
+"""The faults by name, in the order of the table."""
+
+from typing import Final
 
 from tests.chaos.faults import content, delivery, memory, objects, processes, sweeps
-from tests.chaos.faults.registry import FAULTS, LONG_EVENTS, Fault
+from tests.chaos.faults.registry import LONG_EVENTS, Fault
 
-__all__ = ["FAULTS", "LONG_EVENTS", "Fault", "content", "delivery", "memory", "objects", "processes", "sweeps"]
+_MODULES: Final = (processes, memory, objects, delivery, sweeps, content)
+
+FAULTS: Final[dict[str, Fault]] = {fault.name: fault for module in _MODULES for fault in module.FAULTS}
+
+__all__ = ["FAULTS", "LONG_EVENTS", "Fault"]

@@ -12,7 +12,6 @@ from tests.chaos.faults.registry import fault
 from tests.chaos.pictures import pictures
 from tests.chaos.run import Run
 from tests.chaos.schedule import batches
-from tests.chaos.verdict import Upload
 
 CRASH: Final = b"lookalike-chaos: crash"
 HANG: Final = b"lookalike-chaos: hang"
@@ -36,8 +35,7 @@ def overwrite(run: Run) -> None:
         shown = [run.random.choice(pictures()) for _ in own]
         run.rig.put({one.row.object_key: picture.body for one, picture in zip(own, shown, strict=True)})
         current = [
-            replace(one, row=replace(one.row, vector=picture.vector))
-            for one, picture in zip(own, shown, strict=True)
+            replace(one, row=replace(one.row, vector=picture.vector)) for one, picture in zip(own, shown, strict=True)
         ]
         run.random.shuffle(current)
         run.send(current)
@@ -58,7 +56,7 @@ def hang(run: Run) -> None:
 
 @fault("quarantine-killed", few=1, many=5, needs=_QUARANTINE)
 def kill_quarantine(run: Run) -> None:
-    """kill -9 of the quarantine's child, while it works on the siblings of pictures that crash."""
+    """The child of the quarantine is killed while it works on the siblings of pictures that crash."""
     run.uploads = [replace(upload, may_die=frozenset({Reason.CRASH})) for upload in run.uploads]
     _send_poisoned(run, CRASH, Reason.CRASH)
     deadline = time.monotonic() + _QUARANTINE_SECONDS
@@ -72,7 +70,7 @@ def kill_quarantine(run: Run) -> None:
 
 def _send_poisoned(run: Run, marker: bytes, reason: Reason) -> None:
     """Send so many poisoned pictures, each in a message with others."""
-    messages: list[list[Upload]] = [list(message) for message in batches(run.random, run.uploads)]
+    messages = [list(message) for message in batches(run.random, run.uploads)]
     for message in run.random.sample(messages, run.strikes):
         picture = run.random.choice(pictures())
         poison = run.upload(run.key(f"poison-{run.struck}"), picture, reason)
@@ -81,3 +79,6 @@ def _send_poisoned(run: Run, marker: bytes, reason: Reason) -> None:
         run.note_strike()
     for message in messages:
         run.send(message, size=len(message))
+
+
+FAULTS: Final = (overwrite, crash, hang, kill_quarantine)

@@ -58,7 +58,7 @@ def deliver_thrice(run: Run) -> None:
 
 @fault("producer-killed", few=2, many=10)
 def kill_producers(run: Run) -> None:
-    """kill -9 of a producer that has written its last message into the ledger and has not published it."""
+    """A producer is killed when it has written its last message into the ledger and has not published it."""
     for part in shares(run.uploads, run.strikes):
         messages = batches(run.random, part)
         done = subprocess.run(
@@ -94,7 +94,9 @@ def _send_misshapen(run: Run, uploads: Sequence[Upload]) -> None:
     first, second = shares(uploads, 2)
     dead = [replace(upload, reason=Reason.INVALID) for upload in first]
     with suppress(InvalidMessage):
-        run.rig.app.send_task(INGEST, kwargs={**message_of(first), "version": 99}, queue=INGEST_QUEUE).get(_ANSWER_SECONDS)
+        run.rig.app.send_task(INGEST, kwargs={**message_of(first), "version": 99}, queue=INGEST_QUEUE).get(
+            _ANSWER_SECONDS
+        )
         raise AssertionError("a message of another version was not refused")
     message = message_of(second)
     message["events"][0]["company_id"] = "7"
@@ -102,3 +104,6 @@ def _send_misshapen(run: Run, uploads: Sequence[Upload]) -> None:
     run.rig.app.send_task(INGEST, kwargs=message, queue=INGEST_QUEUE).get(_ANSWER_SECONDS)
     run.accept([*dead, *second[1:]])
     run.note_strike(2)
+
+
+FAULTS: Final = (deliver_thrice, kill_producers, send_garbage)

@@ -21,5 +21,9 @@ def fill_valkey(run: Run) -> None:
             time.sleep(_FULL_SECONDS)
         finally:
             server.config_set("maxmemory", 0)
+            run.note_strike()
 
     run.strike_all(blow, [Kind.VALKEY], within=0.1)
+
+
+FAULTS: Final = (fill_valkey,)

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any, Final
 
 from devstack.oss import Fault as Broken
-from tests.chaos.faults.registry import fault
+from tests.chaos.faults.registry import Fault, fault
 from tests.chaos.run import Run
 from tests.chaos.schedule import shares
 
 _SHARE: Final = 0.3
+_SLOW_SHARE: Final = 0.1  # of what takes seconds
 _LATE_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 60.0
 
@@ -32,24 +33,21 @@ _KINDS: Final[Mapping[str, tuple[str, list[dict[str, Any]]]]] = {
 }
 
 
-def _keys(run: Run) -> list[str]:
+def _keys(run: Run, share: float = _SHARE) -> list[str]:
     """Choose the objects that are struck."""
     keys = sorted({upload.row.object_key for upload in run.uploads})
-    return run.random.sample(keys, int(len(keys) * _SHARE))
+    return run.random.sample(keys, int(len(keys) * share))
 
 
 def _break_objects(kinds: list[dict[str, Any]], run: Run) -> None:
-    for key in _keys(run):
+    is_slow = kinds[0]["kind"] in {"stall", "drip"}
+    for key in _keys(run, _SLOW_SHARE if is_slow else _SHARE):
         broken = Broken(method="GET", key=key, skip=run.random.randrange(2), **run.random.choice(kinds))
         run.rig.oss.add(broken)
     run.send(run.uploads)
     run.note_strike(0)
     run.rig.settled(_SETTLE_SECONDS)
     run.struck = sum(rule.hits for rule in run.rig.oss.rules())
-
-
-for _name, (_says, _kinds) in _KINDS.items():
-    fault(_name, says=f"{_says}, for a share of the requests.")(partial(_break_objects, _kinds))
 
 
 @fault("oss-late", few=1, many=5)
@@ -62,3 +60,12 @@ def upload_late(run: Run) -> None:
         time.sleep(_LATE_SECONDS)
         run.note_strike(sum(rule.hits for rule in run.rig.oss.rules()))
         run.rig.oss.clear()
+
+
+FAULTS: Final = (
+    *(
+        Fault(name, f"{says}, for a share of the requests.", partial(_break_objects, kinds))
+        for name, (says, kinds) in _KINDS.items()
+    ),
+    upload_late,
+)

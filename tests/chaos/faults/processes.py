@@ -1,6 +1,7 @@
 """Processes that are killed or stopped while they work."""
 
 from contextlib import AbstractContextManager
+from typing import Final
 
 from devstack.oss import Fault as Broken
 from devstack.oss import Rule
@@ -16,21 +17,26 @@ def _far_bucket(run: Run) -> AbstractContextManager[Rule]:
 
 @fault("worker-killed", few=3, many=25)
 def kill_workers(run: Run) -> None:
-    """kill -9 of an ingest worker."""
+    """An ingest worker is killed (kill -9)."""
     with _far_bucket(run):
         run.strike_all(run.kill, run.rig.ingest_workers, within=0.6)
 
 
 @fault("workers-restarted", few=2, many=8)
 def restart_workers(run: Run) -> None:
-    """SIGTERM to one ingest worker after the other, as a rolling deployment does."""
+    """One ingest worker after the other gets SIGTERM and is started again, as in a rolling deployment."""
+
+    def blow(name: str) -> None:
+        run.rig.stack.restart(name)
+        run.note_strike()
+
     with _far_bucket(run):
-        run.strike_all(run.rig.stack.restart, run.rig.ingest_workers, within=0.3)
+        run.strike_all(blow, run.rig.ingest_workers, within=0.3)
 
 
 @fault("valkey-killed", few=1, many=5)
 def kill_valkey(run: Run) -> None:
-    """kill -9 of Valkey, which is broker, result backend and ledger."""
+    """Valkey is killed, which is broker, result backend and ledger."""
 
     def blow(name: str) -> None:
         run.kill(name)
@@ -42,7 +48,7 @@ def kill_valkey(run: Run) -> None:
 
 @fault("milvus-killed", few=1, many=3)
 def kill_milvus(run: Run) -> None:
-    """kill -9 of Milvus."""
+    """Milvus is killed."""
 
     def blow(name: str) -> None:
         run.kill(name)
@@ -50,3 +56,6 @@ def kill_milvus(run: Run) -> None:
 
     with _far_bucket(run):
         run.strike_all(blow, [Kind.MILVUS], within=0.6)
+
+
+FAULTS: Final = (kill_workers, restart_workers, kill_valkey, kill_milvus)

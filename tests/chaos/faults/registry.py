@@ -1,4 +1,4 @@
-"""All faults by name."""
+"""What a fault is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +7,6 @@ from typing import Final
 from tests.chaos.run import Run
 
 LONG_EVENTS: Final = 2000
-
-FAULTS: Final[dict[str, "Fault"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +25,8 @@ class Fault:
     name: str
     says: str
     make: Callable[[Run], None]
-    few: int
-    many: int
+    few: int = 1
+    many: int = 1
     needs: str | None = None
 
     def strikes(self, events: int) -> int:
@@ -37,12 +35,11 @@ class Fault:
 
 
 def fault(
-    name: str, *, few: int = 1, many: int = 1, needs: str | None = None, says: str | None = None
-) -> Callable[[Callable[[Run], None]], Callable[[Run], None]]:
-    """Register a function as a fault; its docstring says what it does, unless that is said here."""
+    name: str, *, few: int = 1, many: int = 1, needs: str | None = None
+) -> Callable[[Callable[[Run], None]], Fault]:
+    """Make a fault of a function; its docstring says what is done."""
 
-    def register(make: Callable[[Run], None]) -> Callable[[Run], None]:
-        FAULTS[name] = Fault(name, says or str(make.__doc__), make, few, many, needs)
-        return make
+    def make_fault(make: Callable[[Run], None]) -> Fault:
+        return Fault(name, str(make.__doc__), make, few, many, needs)
 
-    return register
+    return make_fault

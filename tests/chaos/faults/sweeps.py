@@ -39,7 +39,6 @@ def kill_sweeper(run: Run) -> None:
             while rig.waiting() < part and time.monotonic() < deadline:
                 time.sleep(0.001)
             run.kill(rig.search_worker)
-            run.note_strike()
 
 
 @fault("two-sweepers", few=1, many=4)
@@ -60,3 +59,6 @@ def sweep_twice(run: Run) -> None:
             for done in [threads.submit(sweep) for _ in range(_SWEEPERS)]:
                 done.result()
         run.note_strike(0)
+
+
+FAULTS: Final = (kill_sweeper, sweep_twice)
