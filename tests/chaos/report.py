@@ -24,8 +24,7 @@ _COLUMNS: Final[dict[str, Callable[[Result], str]]] = {
     "missing": lambda one: f"{len(one.verdict.missing):,}",
     "doubled": lambda one: f"{len(one.verdict.doubled) + one.verdict.copies:,}",
     "wrong": lambda one: f"{len(one.verdict.wrong):,}",
-    "dead": lambda one: f"{one.verdict.dead_found:,}",
-    "due": lambda one: f"{one.verdict.dead_expected:,}",
+    "dead": lambda one: f"{one.verdict.dead_found:,}/{one.verdict.dead_expected:,}",
     "stuck": lambda one: f"{one.verdict.stuck:,}",
     "s": lambda one: f"{one.seconds:.1f}",
 }
@@ -33,7 +32,7 @@ _COLUMNS: Final[dict[str, Callable[[Result], str]]] = {
 
 def table(results: Sequence[Result]) -> Table:
     """Lay the table out for a terminal; rows in which the promise was not kept are red."""
-    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
     for column in _COLUMNS:
         made.add_column(column, justify="left" if column == "fault" else "right", no_wrap=True)
     for result in results:
