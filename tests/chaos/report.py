@@ -13,11 +13,11 @@ from rich.table import Table
 
 from tests.chaos.harness import Result
 
-BEGIN: Final = "<!-- the table of the last long run: begin -->"
-END: Final = "<!-- the table of the last long run: end -->"
+BEGIN: Final = "<!-- the table of the last run: begin -->"
+END: Final = "<!-- the table of the last run: end -->"
 
 _COLUMNS: Final[dict[str, Callable[[Result], str]]] = {
-    "fault": lambda one: one.fault,
+    "fault": lambda one: f"{one.fault} (failed)" if one.verdict.failed else one.fault,
     "events": lambda one: f"{one.events:,}",
     "hits": lambda one: f"{one.strikes:,}",
     "refused": lambda one: f"{one.refused:,}",

@@ -107,3 +107,10 @@ def test_what_is_outstanding_is_stuck() -> None:
     found = verdict(Upload(FIRST), rows=[FIRST], stuck=3)
     assert found == Verdict(stuck=3)
     assert str(found) == "3 stuck"
+
+
+def test_a_run_that_failed_keeps_no_promise() -> None:
+    """It says why it failed."""
+    found = Verdict(failed="the stack did not start")
+    assert not found.holds
+    assert str(found) == "the stack did not start"

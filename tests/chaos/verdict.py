@@ -51,6 +51,7 @@ class Verdict:
         dead_found: how many there are.
         copies: rows that are counted and that no query shows.
         stuck: events still outstanding when the patience ended.
+        failed: why there is no verdict, where the run itself ended in an error.
     """
 
     missing: tuple[int, ...] = ()
@@ -61,11 +62,13 @@ class Verdict:
     dead_found: int = 0
     copies: int = 0
     stuck: int = 0
+    failed: str = ""
 
     @property
     def holds(self) -> bool:
         """Whether the promise was kept."""
-        return not (self.missing or self.doubled or self.wrong or self.unexpected or self.copies or self.stuck)
+        broken = self.missing or self.doubled or self.wrong or self.unexpected or self.copies or self.stuck
+        return not (broken or self.failed)
 
     def __str__(self) -> str:
         """Say what is wrong, each kind with its first pictures."""
@@ -74,7 +77,7 @@ class Verdict:
             f"{len(getattr(self, kind))} {kind}: {getattr(self, kind)[:5]}" for kind in kinds if getattr(self, kind)
         ]
         said += [f"{getattr(self, kind)} {kind}" for kind in ("copies", "stuck") if getattr(self, kind)]
-        return "; ".join(said) or "as promised"
+        return self.failed or "; ".join(said) or "as promised"
 
 
 def judge(
