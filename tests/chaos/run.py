@@ -84,13 +84,16 @@ class Run:
             yield
             sent.result()
 
-    def strike_all(self, blow: Callable[[str], None], targets: Sequence[str], *, within: float) -> None:
+    def strike_all(
+        self, blow: Callable[[str], None], targets: Sequence[str], *, within: float, rest: float = 0.0
+    ) -> None:
         """Enqueue all events in as many bursts as there are strikes; each burst is struck while it is under way.
 
         Args:
             blow: strikes a target, and notes that.
             targets: of which one is struck at a time.
             within: seconds after the beginning of its burst, at the latest.
+            rest: seconds in which the stack may recover before it is struck again.
         """
         planned = strikes(self.random, self.strikes, targets, within=within)
         for strike, burst in zip(planned, shares(self.uploads, len(planned)), strict=True):
@@ -98,6 +101,8 @@ class Run:
             with self.sending(burst):
                 time.sleep(strike.after)
                 blow(strike.target)
+            if strike is not planned[-1]:
+                self.rig.settled(rest)
 
     def kill(self, name: str) -> None:
         """Kill the process of a program of the stack, which starts it again."""

@@ -75,7 +75,7 @@ def kill_producers(run: Run) -> None:
         run.note_strike()
 
 
-@fault("garbage", few=4, many=30)
+@fault("garbage", few=4, many=10)
 def send_garbage(run: Run) -> None:
     """Entries of the queue that are no JSON, no message, of no known task, or not of our form."""
     misshapen, fine = run.uploads[:_MISSHAPEN], run.uploads[_MISSHAPEN:]

@@ -1,5 +1,6 @@
 """Processes that are killed or stopped while they work."""
 
+import time
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -8,6 +9,9 @@ from devstack.oss import Rule
 from devstack.programs import Kind
 from tests.chaos.faults.registry import fault
 from tests.chaos.run import Run
+
+_MILVUS_SECONDS: Final = 90.0
+_AWAY_SECONDS: Final = 3.0
 
 
 def _far_bucket(run: Run) -> AbstractContextManager[Rule]:
@@ -36,11 +40,16 @@ def restart_workers(run: Run) -> None:
 
 @fault("valkey-killed", few=1, many=5)
 def kill_valkey(run: Run) -> None:
-    """Valkey is killed, which is broker, result backend and ledger."""
+    """Valkey is killed, which is broker, result backend and ledger, and comes back after up to three seconds."""
+    stack = run.rig.stack
 
     def blow(name: str) -> None:
         run.kill(name)
-        run.rig.stack.wait_ready()
+        stack.stop(name)
+        time.sleep(run.random.uniform(0, _AWAY_SECONDS))
+        run.note_strike(0)
+        stack.start(name)
+        stack.wait_ready()
 
     with _far_bucket(run):
         run.strike_all(blow, [Kind.VALKEY], within=0.6)
@@ -55,7 +64,8 @@ def kill_milvus(run: Run) -> None:
         run.rig.stack.wait_ready(name)
 
     with _far_bucket(run):
-        run.strike_all(blow, [Kind.MILVUS], within=0.6)
+        # It is struck while it is read and written, not while it still loads the collection.
+        run.strike_all(blow, [Kind.MILVUS], within=0.6, rest=_MILVUS_SECONDS)
 
 
 FAULTS: Final = (kill_workers, restart_workers, kill_valkey, kill_milvus)
