@@ -23,7 +23,7 @@ def fill_valkey(run: Run) -> None:
             server.config_set("maxmemory", 0)
             run.note_strike()
 
-    run.strike_all(blow, [Kind.VALKEY], within=0.1)
+    run.strike_all(blow, [Kind.VALKEY.value], within=0.1)
 
 
 FAULTS: Final = (fill_valkey,)

@@ -40,11 +40,12 @@ def restart_workers(run: Run) -> None:
 
 @fault("valkey-killed", few=1, many=5)
 def kill_valkey(run: Run) -> None:
-    """Valkey is killed, which is broker, result backend and ledger, and comes back after up to three seconds."""
+    """Valkey (broker, result backend, ledger) is killed, comes back, and then is away for up to three seconds."""
     stack = run.rig.stack
 
     def blow(name: str) -> None:
         run.kill(name)
+        stack.wait_ready(name)
         stack.stop(name)
         time.sleep(run.random.uniform(0, _AWAY_SECONDS))
         run.note_strike(0)
@@ -52,7 +53,7 @@ def kill_valkey(run: Run) -> None:
         stack.wait_ready()
 
     with _far_bucket(run):
-        run.strike_all(blow, [Kind.VALKEY], within=0.6)
+        run.strike_all(blow, [Kind.VALKEY.value], within=0.6)
 
 
 @fault("milvus-killed", few=1, many=3)
@@ -65,7 +66,7 @@ def kill_milvus(run: Run) -> None:
 
     with _far_bucket(run):
         # It is struck while it is read and written, not while it still loads the collection.
-        run.strike_all(blow, [Kind.MILVUS], within=0.6, rest=_MILVUS_SECONDS)
+        run.strike_all(blow, [Kind.MILVUS.value], within=0.6, rest=_MILVUS_SECONDS)
 
 
 FAULTS: Final = (kill_workers, restart_workers, kill_valkey, kill_milvus)
