@@ -119,6 +119,7 @@ def _try_one(rig: Rig, fault: Fault, *, seed: int, events: int, number: int) -> 
     try:
         return try_fault(rig, fault, seed=seed, events=events, number=number)
     except Exception as error:  # noqa: BLE001 - what goes wrong with one fault hides no other
+        Console(stderr=True).print_exception()
         return Result(fault.name, 0, 0, 0, Verdict(failed=f"{type(error).__name__}: {error}"), 0)
 
 

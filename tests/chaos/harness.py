@@ -11,7 +11,7 @@ from tests.chaos.run import Run
 from tests.chaos.schedule import chance
 from tests.chaos.verdict import Verdict, judge
 
-PATIENCE_SECONDS: Final = 120.0
+PATIENCE_SECONDS: Final = 240.0
 
 # Each fault has this many meta_ids of its own.
 IDS: Final = 1_000_000

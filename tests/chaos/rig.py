@@ -160,8 +160,9 @@ class Rig:
         while True:
             try:
                 with closing(MilvusClient(self.stack.env["LOOKALIKE_MILVUS_URI"], dedicated=True)) as milvus:
-                    found = [row for window in windows for row in _read(milvus, window)]
-                    return found, sum(_count(milvus, window) for window in windows)
+                    # Counted first, so that a row which is written just now is not taken for a copy.
+                    counted = sum(_count(milvus, window) for window in windows)
+                    return [row for window in windows for row in _read(milvus, window)], counted
             except MilvusException:
                 if time.monotonic() > deadline:
                     raise
