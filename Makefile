@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest format bench-guarantees lock clean
+.PHONY: help install demo test lint types architecture pytest chaos format bench-guarantees lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -40,6 +40,9 @@ architecture: $(INSTALLED)
 
 pytest: $(INSTALLED) ## Only the tests; ARGS="-k hashing" narrows them
 	$(BIN)/pytest $(ARGS)
+
+chaos: $(INSTALLED) ## Break the stack in every way under load, and check what became of each event; ARGS="--list"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 format: $(INSTALLED) ## Format, and mend what ruff can mend
 	$(BIN)/ruff format

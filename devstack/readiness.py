@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from devstack import milvus, valkey
 from devstack.errors import ServiceDied, StackError
@@ -67,7 +68,7 @@ class Probe:
             )
         try:
             return bool(self._app.control.ping(destination=[node], timeout=_ANSWER_SECONDS))
-        except (OperationalError, OSError):
+        except (OperationalError, OSError, RedisError):
             return False
 
     def close(self) -> None:
