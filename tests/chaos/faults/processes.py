@@ -1,6 +1,7 @@
 """Processes that are killed or stopped while they work."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -9,6 +10,7 @@ from devstack.oss import Rule
 from devstack.programs import Kind
 from tests.chaos.faults.registry import fault
 from tests.chaos.run import Run
+from tests.chaos.schedule import shares
 
 _MILVUS_SECONDS: Final = 90.0
 _AWAY_SECONDS: Final = 3.0
@@ -69,4 +71,21 @@ def kill_milvus(run: Run) -> None:
         run.strike_all(blow, [Kind.MILVUS.value], within=0.6, rest=_MILVUS_SECONDS)
 
 
-FAULTS: Final = (kill_workers, restart_workers, kill_valkey, kill_milvus)
+@fault("started-backwards", few=1, many=3)
+def start_backwards(run: Run) -> None:
+    """Everything is stopped, and started again: the workers first, then the services they need, in any order."""
+    stack = run.rig.stack
+    workers = [name for name, program in stack.programs.items() if not program.kind.is_service]
+    services = [name for name in stack.programs if name not in workers]
+    for burst in shares(run.uploads, run.strikes):
+        run.send(burst)
+        stack.stop(*workers, *services)
+        run.note_strike()
+        with ThreadPoolExecutor(1) as thread:
+            started = thread.submit(stack.start, *workers)
+            for service in run.random.sample(services, len(services)):
+                stack.start(service)
+            started.result()
+
+
+FAULTS: Final = (kill_workers, restart_workers, kill_valkey, kill_milvus, start_backwards)
