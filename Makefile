@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest chaos format bench-guarantees lock clean
+.PHONY: help install demo test lint types architecture pytest chaos format bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -50,6 +50,9 @@ format: $(INSTALLED) ## Format, and mend what ruff can mend
 
 bench-guarantees: $(INSTALLED) ## Measure what the guarantees cost, on a quiet machine; ARGS="--quick" only tries it
 	$(BIN)/python -m benchmarks.guarantees $(ARGS)
+
+bench-restarts: $(INSTALLED) ## Measure what a rolling restart of the workers costs
+	$(BIN)/python -m benchmarks.restarts $(ARGS)
 
 lock: $(INSTALLED) ## Choose the newest versions that fit, and write the hash-pinned requirements
 	$(BIN)/$(LOCK) --upgrade requirements/build.in -o requirements/build.txt

@@ -78,14 +78,16 @@ def show(console: Console, measured: Iterable[Measured]) -> None:
 def write(file: Path, measured: Sequence[Measured], *, valkey: str) -> None:
     """Write what was measured, and on what."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(_conditions(valkey) | {"measured": [asdict(one) for one in measured]}, indent=2) + "\n")
+    told = conditions() | {"valkey": valkey, "measured": [asdict(one) for one in measured]}
+    file.write_text(json.dumps(told, indent=2) + "\n")
 
 
-def _conditions(valkey: str) -> dict[str, Any]:
+def conditions() -> dict[str, Any]:
+    """On what it was measured, and with which versions."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in _PACKAGES} | {"valkey": valkey},
+        "versions": {package: version(package) for package in _PACKAGES},
     }

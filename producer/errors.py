@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 
 from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
@@ -45,3 +46,14 @@ def vendor_errors(what: str) -> Iterator[None]:
         yield
     except (KombuError, RedisError, CeleryError, OSError) as error:
         raise ServiceUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+    except AttributeError as error:
+        # What kombu 5.7 raises over a channel that it closed itself, after Redis had refused something.
+        if not _raised_in(error, "kombu"):
+            raise
+        raise ServiceUnavailable(f"{what}: the connection was closed") from error
+
+
+def _raised_in(error: Exception, package: str) -> bool:
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    module: str = frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] == package

@@ -55,6 +55,7 @@ class Batch:
         attempts: how many tries already count against them.
         delay: seconds before a worker may begin on it.
         queue: that it travels on.
+        deaths: how many workers died with its events in their hands.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Batch:
     attempts: int = 0
     delay: float = 0.0
     queue: str = INGEST_QUEUE
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ class Ledger:
         """
         with vendor_errors(_WHAT):
             attempts, first_seen, settled, busy, queue, deaths, fate = self._begin(
-                keys=self._keys(batch.id), args=[*self._encode(batch, now), now + lease, now]
+                keys=self._keys(batch.id), args=[*self._encode(batch, now), now, now + lease]
             )
         return Begun(
             attempts=int(attempts),
@@ -343,4 +345,4 @@ class Ledger:
 
     def _encode(self, batch: Batch, now: float) -> tuple[str | float, ...]:
         due = now + batch.delay + self._overdue_seconds
-        return batch.id, json.dumps(batch.events), len(batch.events), batch.attempts, batch.queue, due
+        return batch.id, json.dumps(batch.events), len(batch.events), batch.attempts, batch.deaths, batch.queue, due

@@ -13,9 +13,9 @@ ended; `sweeps`, how often it was published again.
 from typing import Final
 
 _OPEN_BATCH: Final = """
-local function open_batch(key, id, events, size, attempts, queue, due, first_seen)
+local function open_batch(key, id, events, size, attempts, deaths, queue, due, first_seen)
   redis.call('HSET', key, 'events', events, 'size', size, 'queue', queue, 'first_seen', first_seen,
-    'attempts', attempts)
+    'attempts', attempts, 'deaths', deaths)
   redis.call('ZADD', KEYS[3], first_seen, id)
   redis.call('ZADD', KEYS[4] .. ':' .. queue, due, id)
   redis.call('INCRBY', KEYS[6], size)
@@ -35,15 +35,15 @@ local function close_batch(id)
 end
 """
 
-# ARGV: id, events, size, attempts, queue, due, now, the most events that may be outstanding. Returns how many are; -1
-# when the batch would bring them over that: then nothing was changed.
+# ARGV: id, events, size, attempts, deaths, queue, due, now, the most events that may be outstanding. Returns how many
+# are; -1 when the batch would bring them over that: then nothing was changed.
 RECORD: Final = (
     _OPEN_BATCH
     + """
 local outstanding = tonumber(redis.call('GET', KEYS[6]) or 0)
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return outstanding end
-if outstanding + ARGV[3] > tonumber(ARGV[8]) then return -1 end
-open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+if outstanding + ARGV[3] > tonumber(ARGV[9]) then return -1 end
+open_batch(KEYS[1], unpack(ARGV, 1, 8))
 return outstanding + ARGV[3]
 """
 )
@@ -51,16 +51,16 @@ return outstanding + ARGV[3]
 # ARGV: the id
 FORGET: Final = _CLOSE_BATCH + "close_batch(ARGV[1])"
 
-# ARGV: id, events, size, attempts, queue, due, end of the lease, now. Returns attempts, first sight, the settled result
-# or nothing, 1 where another worker holds a lease (then nothing was changed), queue, deaths, fate or nothing. A lease
-# that has run out is that of a worker that died.
+# ARGV: id, events, size, attempts, deaths, queue, due, now, end of the lease. Returns attempts, first sight, the
+# settled result or nothing, 1 where another worker holds a lease (then nothing was changed), queue, deaths, fate or
+# nothing. A lease that has run out is that of a worker that died.
 BEGIN: Final = (
     _OPEN_BATCH
     + """
 local settled = redis.call('GET', KEYS[2])
-if settled then return {0, ARGV[8], settled, 0, ARGV[5], 0, ''} end
+if settled then return {0, ARGV[8], settled, 0, ARGV[6], 0, ''} end
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  open_batch(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[8])
+  open_batch(KEYS[1], unpack(ARGV, 1, 8))
 end
 local lease = redis.call('HGET', KEYS[1], 'lease')
 local busy = lease and tonumber(lease) > tonumber(ARGV[8])
@@ -70,13 +70,13 @@ if not busy then
     redis.call('HSET', KEYS[1], 'fate', 'crash')
   end
   redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-  redis.call('HSET', KEYS[1], 'lease', ARGV[7])
+  redis.call('HSET', KEYS[1], 'lease', ARGV[9])
   redis.call('ZREM', KEYS[4] .. ':' .. redis.call('HGET', KEYS[1], 'queue'), ARGV[1])
-  redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1])
+  redis.call('ZADD', KEYS[5], ARGV[9], ARGV[1])
 end
 local attempts, first_seen, queue, deaths, fate =
   unpack(redis.call('HMGET', KEYS[1], 'attempts', 'first_seen', 'queue', 'deaths', 'fate'))
-return {tonumber(attempts), first_seen, '', busy and 1 or 0, queue, tonumber(deaths or 0), fate or ''}
+return {tonumber(attempts), first_seen, '', busy and 1 or 0, queue, tonumber(deaths), fate or ''}
 """
 )
 
@@ -130,8 +130,9 @@ return taken
 """
 
 # KEYS: also the stream of dead letters, then the hash of each successor. ARGV: id, result, seconds to remember it, cap
-# of the stream, number of letters, letters..., then id, events, size, attempts, queue, due of each successor. Returns 1
-# when this call closed the batch; 0 when it was closed before, -1 when the stream is full: then nothing was changed.
+# of the stream, number of letters, letters..., then id, events, size, attempts, deaths, queue, due of each successor.
+# Returns 1 when this call closed the batch; 0 when it was closed before, and -1 when the stream is full: then nothing
+# was changed.
 SETTLE: Final = (
     _OPEN_BATCH
     + _CLOSE_BATCH
@@ -144,8 +145,10 @@ for i = 6, 5 + letters do
   redis.call('XADD', KEYS[7], '*', 'letter', ARGV[i])
 end
 for i = 8, #KEYS do
-  local at = 6 + letters + 6 * (i - 8)
-  open_batch(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], first_seen)
+  local at = 6 + letters + 7 * (i - 8)
+  local batch = {unpack(ARGV, at, at + 6)}
+  batch[8] = first_seen
+  open_batch(KEYS[i], unpack(batch))
 end
 close_batch(id)
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
@@ -172,7 +175,7 @@ if #events == 0 then return false end
 -- Joined as text: cjson would round ids of 64 bits.
 local batch = '[' .. table.concat(events, ', ') .. ']'
 -- First what Redis refuses when it is out of memory, while nothing is changed.
-open_batch(KEYS[1], ARGV[1], batch, #events, 0, ARGV[2], ARGV[3], ARGV[4])
+open_batch(KEYS[1], ARGV[1], batch, #events, 0, 0, ARGV[2], ARGV[3], ARGV[4])
 for _, letter in ipairs(letters) do
   redis.call('XDEL', KEYS[7], letter)
 end

@@ -21,6 +21,7 @@ from contract import (
     SearchManyResult,
     SearchOptions,
     SearchResult,
+    ServiceUnavailable,
     decode_delete,
     decode_search,
     decode_search_many,
@@ -259,7 +260,13 @@ class Runtime:
         )
 
     def ingest(self, batch_id: str, message: dict[str, Any]) -> IngestResult:
-        """Answer `lookalike.ingest`."""
+        """Answer `lookalike.ingest`.
+
+        Raises:
+            ServiceUnavailable: this process is stopping; another is to have the message.
+        """
+        if self._stopping.is_set():
+            raise ServiceUnavailable("this worker is stopping")
         return self.batches(batch_id, message)
 
     def delete(self, message: dict[str, Any]) -> DeleteResult:

@@ -3,6 +3,7 @@
 import time
 from typing import Any, Final
 
+import structlog
 from billiard.exceptions import WorkerLostError
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
@@ -28,6 +29,8 @@ from contract import (
 from worker.core.errors import Busy, Misconfigured, Transient
 from worker.runtime import Runtimes
 
+log = structlog.get_logger(__name__)
+
 _REDELIVER_SECONDS: Final = 1.0
 
 # What a caller is told is no fault of ours: Celery keeps no traceback of it in the logs.
@@ -41,10 +44,32 @@ def register(app: Celery, runtimes: Runtimes) -> None:
     _register_upkeep(app, runtimes)
 
 
+class Enduring(Request):
+    """A request whose message may be of a connection that is gone.
+
+    kombu 5.7 fails with an AttributeError over such a connection, which Celery takes for a bug: the worker would end.
+    The message is delivered again all the same, when the visibility timeout is over.
+    """
+
+    def acknowledge(self) -> None:
+        """Take the message off the queue for good."""
+        try:
+            super().acknowledge()
+        except AttributeError as error:
+            log.warning("message_not_acknowledged", task_id=self.id, error=str(error))
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give the message back, or throw it away."""
+        try:
+            super().reject(requeue)
+        except AttributeError as error:
+            log.warning("message_not_given_back", task_id=self.id, error=str(error))
+
+
 def _watched(runtimes: Runtimes) -> type[Request]:
     """Make a kind of request whose main process notes at once that a child of its pool died or hung over it."""
 
-    class Watched(Request):
+    class Watched(Enduring):
         def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:
             # First, because the message goes back to the queue in there.
             if isinstance(exc_info.exception, WorkerLostError | SystemExit):
@@ -73,7 +98,7 @@ def _register_writes(app: Celery, runtimes: Runtimes) -> None:
             time.sleep(_REDELIVER_SECONDS)
             raise Reject(str(error), requeue=True) from error
 
-    @app.task(name=DELETE, bind=True, max_retries=None, throws=_TOLD, shared=False)
+    @app.task(name=DELETE, bind=True, max_retries=None, throws=_TOLD, shared=False, Request=Enduring)
     def delete(self: "Task[Any, Any]", *args: Any, **message: Any) -> DeleteResult:
         """Remove 1 to 100 pictures from the index."""
         runtime = runtimes.current()
@@ -86,19 +111,19 @@ def _register_writes(app: Celery, runtimes: Runtimes) -> None:
 
 def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     # A search is not worth doing twice: its caller waits, and asks again. So it is acknowledged at once.
-    @app.task(name=SEARCH, acks_late=False, throws=_TOLD, shared=False)
+    @app.task(name=SEARCH, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def search(*args: Any, **message: Any) -> SearchResult:
         """Find the pictures that look like one."""
         return runtimes.current().search(_keywords(args, message))
 
-    @app.task(name=SEARCH_MANY, acks_late=False, throws=_TOLD, shared=False)
+    @app.task(name=SEARCH_MANY, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
 
 
 def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
-    @app.task(name=STATS, acks_late=False, throws=_TOLD, shared=False)
+    @app.task(name=STATS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def stats() -> dict[str, dict[str, int]]:
         """Count the rows of the collections."""
         try:
@@ -106,7 +131,7 @@ def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
         except (Transient, Misconfigured) as error:
             raise ServiceUnavailable(str(error)) from error
 
-    @app.task(name=SWEEP, acks_late=False, throws=_TOLD, shared=False)
+    @app.task(name=SWEEP, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def sweep() -> dict[str, int]:
         """Publish again what was lost, or whose worker died."""
         return {"published": runtimes.current().sweep()}

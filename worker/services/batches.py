@@ -180,12 +180,12 @@ def _successors(again: Sequence[Retry], begun: Begun) -> list[Batch]:
             events = [retry.event.model_dump() for retry in group]
             delay = max(retry.delay for retry in group)
             attempts = begun.attempts if counts else begun.attempts - 1
-            batches.append(_successor(events, attempts, delay, begun.queue))
+            batches.append(_successor(events, attempts, delay, begun.queue, begun.deaths))
     return batches
 
 
-def _successor(events: Sequence[Any], attempts: int, delay: float, queue: str) -> Batch:
-    return Batch(str(uuid.uuid4()), events, attempts, delay, queue)
+def _successor(events: Sequence[Any], attempts: int, delay: float, queue: str, deaths: int = 0) -> Batch:
+    return Batch(str(uuid.uuid4()), events, attempts, delay, queue, deaths)
 
 
 def _named(event: object) -> dict[str, Any]:

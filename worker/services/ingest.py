@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 _LOCKED_SECONDS: Final = 1.0
 _LOST_SECONDS: Final = 0.5
 # Producers and workers may have clocks that differ by so much.
+# A fresh read of the index takes about as long as reading and hashing so many objects.
+_FRESH_WORTH: Final = 5
 _SKEW_SECONDS: Final = 60
 
 
@@ -41,6 +43,21 @@ class Budget:
     begin: float
     each: float
     write: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of pictures before their objects are read.
+
+    Attributes:
+        rows: by id.
+        unsure: ids whose row may be another by now.
+        locked: ids that are being deleted.
+    """
+
+    rows: Mapping[int, Row]
+    unsure: frozenset[int]
+    locked: frozenset[int]
 
 
 class Ingest:
@@ -89,7 +106,7 @@ class Ingest:
         todo = {n: event for n, event in enumerate(decoded) if isinstance(event, UploadEvent) and n not in outcomes}
         token = uuid4().hex
         try:
-            stored, locked = self._claim(token, todo.values(), fresh=attempt > 1)
+            known = self._claim(token, todo.values(), fresh=attempt > 1)
         except LookalikeError as error:
             return _in_order(outcomes | {n: self._policy.decide(event, error, attempt) for n, event in todo.items()})
 
@@ -97,20 +114,20 @@ class Ingest:
         unchanged: dict[int, Row] = {}
         for n, event in todo.items():
             id_ = row_id(event.company_id, event.meta_id)
-            known = stored.get(id_)
+            stored = known.rows.get(id_)
             with _bound(event):
-                if id_ in locked:
+                if id_ in known.locked:
                     outcomes[n] = Retry(event, "a delete of it is under way", _LOCKED_SECONDS, counts=False)
                 elif why := self._must_hand_back(begun):
                     outcomes[n] = Retry(event, why, 0, counts=False)
                 else:
                     try:
-                        row = self._row(event, known)
+                        row = self._row(event, stored, sure=id_ not in known.unsure)
                     except Exception as error:  # noqa: BLE001 - whatever one picture does, its siblings go on
                         outcomes[n] = self._failed(event, error, attempt, known, since)
                     else:
-                        outcomes[n] = Unchanged(event) if row is known else Indexed(event)
-                        (unchanged if row is known else rows)[n] = row
+                        outcomes[n] = Unchanged(event) if row is stored else Indexed(event)
+                        (unchanged if row is stored else rows)[n] = row
         failed = self._write(rows, todo, attempt)
         done = {n: row for n, row in (rows | unchanged).items() if n not in failed}
         try:
@@ -128,33 +145,31 @@ class Ingest:
             return "the worker is stopping"
         return "the batch ran out of time" if self._monotonic() > begun + self._budget.begin else None
 
-    def _claim(
-        self, token: str, events: Iterable[UploadEvent], *, fresh: bool
-    ) -> tuple[Mapping[int, Row], frozenset[int]]:
+    def _claim(self, token: str, events: Iterable[UploadEvent], *, fresh: bool) -> _Known:
         """Claim the pictures, and read the rows that exist already.
 
         Most events are of new pictures, which the cheap read tells. A row that it does find may have been deleted a
-        moment ago; the fresh read (0.3 s) makes sure, or the event would be taken for unchanged and have no row.
+        moment ago; the fresh read (0.3 s) makes sure, or the event would be taken for unchanged and have no row. Where
+        it was doubtful from the beginning, and there are few, to read the objects is cheaper.
 
         Args:
             token: the claim's.
             events: of the pictures.
             fresh: trust only fresh reads, because a try before this one may have ended between its write and its
                 confirmation.
-
-        Returns:
-            The rows by id, and the ids that a delete has locked.
         """
         keys = {row_id(event.company_id, event.meta_id): event.company_id for event in events}
         claimed = self._claims.claim(token, keys)
         free = keys.keys() - claimed.locked
         recent = {} if fresh else claimed.rows
         doubtful = free if fresh else claimed.doubtful
-        cheap = free - recent.keys() - doubtful
+        unsure = doubtful if len(doubtful) < _FRESH_WORTH else frozenset()
+        cheap = free - recent.keys() - (doubtful - unsure)
         found = self._index.lookup({id_: keys[id_] for id_ in cheap})
-        unsure = doubtful | found.keys()
-        sure = self._index.lookup({id_: keys[id_] for id_ in unsure}, fresh=True)
-        return {**sure, **recent}, claimed.locked
+        asked = (doubtful | found.keys()) - unsure
+        sure = self._index.lookup({id_: keys[id_] for id_ in asked}, fresh=True)
+        rows = {id_: row for id_, row in found.items() if id_ in unsure}
+        return _Known({**rows, **sure, **recent}, frozenset(unsure), claimed.locked)
 
     def _write(self, rows: Mapping[int, Row], events: Mapping[int, UploadEvent], attempt: int) -> dict[int, Outcome]:
         """Write rows; the outcomes of those that were not written, or not surely."""
@@ -168,29 +183,31 @@ class Ingest:
             n: self._policy.decide(events[n], refused[row.id], attempt) for n, row in rows.items() if row.id in refused
         }
 
-    def _failed(self, event: UploadEvent, error: Exception, attempt: int, stored: Row | None, since: float) -> Outcome:
-        """Say what an error means for an event whose picture has this row.
+    def _failed(self, event: UploadEvent, error: Exception, attempt: int, known: _Known, since: float) -> Outcome:
+        """Say what an error means for an event.
 
         An object that is gone takes its row along, if that was written since the event was enqueued: it may be of an
         attempt that was under way when the picture was deleted. An older row is left to a delete, so that a bucket that
         was named wrong does not empty the index.
         """
         outcome = self._policy.decide(event, error, attempt)
-        gone = isinstance(outcome, Dead) and outcome.reason is Reason.NOT_FOUND
-        if not gone or stored is None or stored.object_key != event.object_key:
+        if not (isinstance(outcome, Dead) and outcome.reason is Reason.NOT_FOUND):
             return outcome
-        if stored.indexed_at / 1000 < since - _SKEW_SECONDS:
-            return outcome
+        id_ = row_id(event.company_id, event.meta_id)
         try:
-            self._removal.withdraw(stored)
+            rows = self._index.lookup({id_: event.company_id}, fresh=True) if id_ in known.unsure else known.rows
+            stored = rows.get(id_)
+            ours = stored is not None and stored.object_key == event.object_key
+            if stored is not None and ours and stored.indexed_at / 1000 >= since - _SKEW_SECONDS:
+                self._removal.withdraw(stored)
         except LookalikeError as again:
             return self._policy.decide(event, again, attempt)
         return outcome
 
-    def _row(self, event: UploadEvent, stored: Row | None) -> Row:
-        """Make the event's row; the stored one where it is already that."""
+    def _row(self, event: UploadEvent, stored: Row | None, *, sure: bool) -> Row:
+        """Make the event's row; the stored one where it is already that, and is sure to be the last."""
         id_ = row_id(event.company_id, event.meta_id)
-        same = stored is not None and stored.object_key == event.object_key
+        same = sure and stored is not None and stored.object_key == event.object_key
         if stored is not None and (stored.company_id, stored.meta_id) != (event.company_id, event.meta_id):
             raise IdCollision(f"its primary key {id_} is that of another picture")
         if stored is not None and same and self._objects.crc(event.object_key) == stored.content_crc:
@@ -206,7 +223,8 @@ class Ingest:
             content_crc=download.crc,
             indexed_at=time.time_ns() // 1_000_000,
         )
-        return stored if stored is not None and replace(row, indexed_at=stored.indexed_at) == stored else row
+        unchanged = sure and stored is not None and replace(row, indexed_at=stored.indexed_at) == stored
+        return stored if stored is not None and unchanged else row
 
 
 def _decode(raw: object) -> UploadEvent | Dead:

@@ -11,8 +11,9 @@ from producer.ledger import Batch, Ledger
 log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 1000
-# With so many messages in its queue a batch that nobody has begun on is waiting, not lost.
-_BACKLOG: Final = 1000
+# With so many messages in its queue a batch that nobody has begun on is waiting, not lost. In quarantine they come in
+# hundreds, and are worked on one by one.
+_BACKLOG: Final = {INGEST_QUEUE: 1000, QUARANTINE_QUEUE: 1}
 
 
 class Republisher(Protocol):
@@ -46,7 +47,7 @@ class Sweeper:
             ServiceUnavailable: the ledger or the broker cannot be reached. What was taken is overdue again later.
         """
         died = self._ledger.take_overdue(self._now(), limit=_AT_ONCE, queue=None)
-        lost = [batch for queue in (INGEST_QUEUE, QUARANTINE_QUEUE) for batch in self._lost(queue)]
+        lost = [batch for queue in _BACKLOG for batch in self._lost(queue)]
         for batch in [*died, *lost]:
             self._publisher.publish(batch, answer=True)
         if died or lost:
@@ -54,6 +55,6 @@ class Sweeper:
         return len(died) + len(lost)
 
     def _lost(self, queue: str) -> list[Batch]:
-        if self._publisher.waiting(queue) >= _BACKLOG:
+        if self._publisher.waiting(queue) >= _BACKLOG[queue]:
             return []
         return self._ledger.take_overdue(self._now(), limit=_AT_ONCE, queue=queue)

@@ -156,14 +156,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(
         name=ids,
         dead=st.integers(0, 3),
-        successors=st.lists(st.tuples(sizes, st.integers(0, 50), queues), max_size=2),
+        successors=st.lists(st.tuples(sizes, st.integers(0, 50), queues, st.integers(0, 2)), max_size=2),
         attempts=st.integers(0, 9),
     )
-    def settle(self, name: str, dead: int, successors: list[tuple[int, int, str]], attempts: int) -> None:
+    def settle(self, name: str, dead: int, successors: list[tuple[int, int, str, int]], attempts: int) -> None:
         """End a batch, if it is open and there is room for its letters."""
         carry_on = [
-            Batch(f"{name}/{len(self.settled)}/{number}", [1] * size, attempts, delay, queue)
-            for number, (size, delay, queue) in enumerate(successors)
+            Batch(f"{name}/{len(self.settled)}/{number}", [1] * size, attempts, delay, queue, deaths)
+            for number, (size, delay, queue, deaths) in enumerate(successors)
         ]
         full = name in self.open and dead > 0 and self.dead + dead > CAP
         try:
@@ -179,7 +179,11 @@ class LedgerMachine(RuleBasedStateMachine):
             self.dead += dead
             for batch in carry_on:
                 due = self.now + batch.delay + OVERDUE
-                self.open[batch.id] = Open(len(batch.events), first_seen, attempts, due, queue=batch.queue)
+                self.open[batch.id] = Open(
+                    len(batch.events), first_seen, attempts, due, queue=batch.queue, deaths=batch.deaths
+                )
+                    len(batch.events), first_seen, attempts, due, queue=batch.queue, deaths=batch.deaths
+                )
 
     def outstanding(self) -> int:
         """Count the events of the open batches."""

@@ -269,6 +269,17 @@ def test_an_event_that_kills_alone_is_a_dead_letter(
     assert (letter.event, letter.reason) == (event(1).model_dump(), fate)
 
 
+def test_a_retry_remembers_deaths(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:
+    """A batch that hangs its workers must not begin anew because one of them handed it back in order."""
+    ledger.begin(Batch("b", message(1)["events"]), NOW)
+    script.outcomes = [Retry(event(1), "the worker is stopping", 0, counts=False)]
+    batches("b", message(1))
+    ((retry, _),) = outbox.sent
+    ledger.begin(retry, NOW, lease=60)
+    ledger.died(retry.id, Reason.TIMEOUT, NOW)
+    assert ledger.begin(retry, NOW).deaths == 2
+
+
 def test_a_retry_in_quarantine_stays_there(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:
     """An event that once killed its worker does not come back among others because OSS was away."""
     ledger.record(Batch("s", message(1)["events"], queue=QUARANTINE_QUEUE), NOW)

@@ -4,10 +4,12 @@ import pytest
 import structlog
 from celery.utils.imports import symbol_by_name
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.request import Request
 
 from producer.app import make_app
 from producer.settings import ClientSettings
 from worker.consumer import Consumer
+from worker.tasks import Enduring
 
 
 @pytest.fixture
@@ -46,3 +48,18 @@ def test_other_errors_are_not_hidden(consumer: Consumer, monkeypatch: pytest.Mon
     monkeypatch.setattr(CeleryConsumer, "on_connection_error_after_connected", fail)
     with pytest.raises(KeyError):
         consumer.on_connection_error_after_connected(ConnectionError("reset"))
+
+
+@pytest.mark.parametrize("done", ["acknowledge", "reject"])
+def test_a_message_of_a_connection_that_is_gone_ends_no_worker(done: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery would take kombu's error for a bug; the message comes again."""
+
+    def fail(*_: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'hostname'")
+
+    monkeypatch.setattr(Request, done, fail)
+    request: Enduring = Enduring.__new__(Enduring)
+    request.id = "x"
+    with structlog.testing.capture_logs() as logs:
+        getattr(request, done)()
+    assert [line["log_level"] for line in logs] == ["warning"]

@@ -1,7 +1,7 @@
 """One outcome for each event of a message, and no event fails its siblings."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.corpus import encode
 from worker.core.errors import Misconfigured, Transient
 from worker.core.hashing import create_vector
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
-from worker.ports import Claimed, Download
+from worker.ports import Claimed, Download, Row
 from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.writer import GroupWriter
@@ -342,3 +342,23 @@ def test_there_is_one_outcome_for_each_event_in_order(events: list[object], atte
         assert (outcome.event if isinstance(outcome, Dead) else outcome.event.model_dump()) == sent
         if isinstance(outcome, Indexed):
             assert row_id(1, outcome.event.meta_id) in world.index.rows
+
+
+@pytest.mark.parametrize(("events", "fresh", "read"), [(1, 0, 1), (5, 1, 0)], ids=["few", "many"])
+def test_after_a_death_nothing_is_taken_for_unchanged_unseen(events: int, fresh: int, read: int) -> None:
+    """For many pictures a fresh read of their rows tells; of few the objects are read again, which is cheaper."""
+    world = World()
+    sent = [event("red", n) for n in range(events)]
+    world(*sent)
+    world.objects.read.clear()
+    asked: list[bool] = []
+    lookup = world.index.lookup
+
+    def noted(keys: Mapping[int, int], *, fresh: bool = False) -> Mapping[int, Row]:
+        asked.append(fresh and bool(keys))
+        return lookup(keys, fresh=fresh)
+
+    world.index.lookup = noted  # type: ignore[method-assign]
+    kind = Indexed if read else Unchanged
+    assert [type(outcome) for outcome in world(*sent, attempt=2)] == [kind] * events
+    assert (sum(asked), len(world.objects.read)) == (fresh, read)
