@@ -182,8 +182,6 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.open[batch.id] = Open(
                     len(batch.events), first_seen, attempts, due, queue=batch.queue, deaths=batch.deaths
                 )
-                    len(batch.events), first_seen, attempts, due, queue=batch.queue, deaths=batch.deaths
-                )
 
     def outstanding(self) -> int:
         """Count the events of the open batches."""
