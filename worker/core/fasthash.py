@@ -22,15 +22,21 @@ else:
 if TYPE_CHECKING:
     from typing_extensions import CapsuleType
 
-# Memory that is kept for the next picture: no more pieces than decode at once, and none of over 16 megapixels.
+# Memory that is kept for the next picture: no more pieces than decode at once, and none of over 16 megapixels. Their
+# sizes are round, so that a picture fits where one of about its size was.
 _KEPT: Final = os.cpu_count() or 1
-_KEPT_BYTES: Final = 48_000_000
+_KEPT_BYTES: Final = 48 * 2**20
+_STEP: Final = 4 * 2**20
 
-# The segments of a header beside the frame itself: tables, restart interval, application data and comments.
-_SEGMENTS: Final = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-# Frames of Huffman codes. Arithmetic codes are another matter: Pillow decodes them in part only.
+# The segments of a header: tables and the restart interval, application data and comments, frames of Huffman codes.
+# Pillow decodes arithmetic codes in part only.
+_START: Final = b"\xff\xd8"
+_SEGMENT: Final = struct.Struct(">xBH")
+_TABLES: Final = frozenset({0xC4, 0xDB, 0xDD})
+_OTHERS: Final = frozenset({0xFE, *range(0xE0, 0xF0)})
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _SCAN: Final = 0xDA
+_JFIF: Final = b"\xff\xe0\x00\x10JFIF\x00"
 
 # Of a frame: bits a channel, height, width, channels. For each channel its name, sampling and table follow.
 _FRAME: Final = struct.Struct(">BHHB")
@@ -51,27 +57,32 @@ class Frame(NamedTuple):
         width: in pixels.
         height: in pixels.
         channels: 1 for grey, 3 for colour.
+        bare: there is nothing else in it but tables and the usual JFIF segment, nothing that Pillow could refuse.
     """
 
     width: int
     height: int
     channels: int
+    bare: bool
 
 
 def plain_frame(body: bytes) -> Frame | None:
     """Read the header of a JPEG of 8 bits, grey or of three colours, in Huffman codes. None if it is anything else."""
-    frame, position = None, 2
-    while body[position : position + 1] == b"\xff":
-        marker, length = body[position + 1 : position + 2], int.from_bytes(body[position + 2 : position + 4])
-        kind = marker[0] if marker else 0
+    if not body.startswith(_START):
+        return None
+    frame, bare, position = None, True, len(_START)
+    while body.startswith(b"\xff", position) and position + _SEGMENT.size <= len(body):
+        kind, length = _SEGMENT.unpack_from(body, position)
         if kind == _SCAN:
-            return frame
+            return frame and frame._replace(bare=bare)
         if kind in _FRAMES and frame is None:
             frame = _frame(body[position + 4 : position + 2 + length])
             if frame is None:
                 return None
-        elif kind not in _SEGMENTS:
-            return None
+        elif kind not in _TABLES:
+            if kind not in _OTHERS:
+                return None
+            bare = bare and body.startswith(_JFIF, position)
         position += 2 + length
     return None
 
@@ -83,22 +94,19 @@ def _frame(segment: bytes) -> Frame | None:
     bits, height, width, told = _FRAME.unpack_from(segment)
     if (bits, told) != (_BITS, channels) or width == 0 or height == 0:
         return None
-    return Frame(width, height, channels)
+    return Frame(width, height, channels, bare=False)
 
 
-def thumbnail(body: bytes, size: tuple[int, int]) -> bytes | None:
-    """Decode a JPEG and shrink it to 8x8 grey pixels, as `convert("L").resize((8, 8), LANCZOS)` does.
+def thumbnail(body: bytes, frame: Frame) -> bytes | None:
+    """Decode a plain JPEG and shrink it to 8x8 grey pixels, as `convert("L").resize((8, 8), LANCZOS)` does.
 
     Args:
         body: the file.
-        size: width and height, as Pillow reads them; they have been found not to be too large.
+        frame: its header; it is for the caller to see that the picture is not too large.
 
     Returns:
-        64 bytes, row by row; None if the picture is not plain or not whole.
+        64 bytes, row by row; None if the picture is not whole.
     """
-    frame = plain_frame(body)
-    if frame is None or (frame.width, frame.height) != size:
-        return None
     room = _take(frame.width * frame.height * frame.channels)
     try:
         simplejpeg.decode_jpeg(body, "GRAY" if frame.channels == 1 else "RGB", buffer=room)
@@ -119,8 +127,8 @@ def _take(size: int) -> bytearray:
     try:
         room = _frames.pop()
     except IndexError:
-        return bytearray(size)
-    return room if len(room) >= size else bytearray(size)
+        room = bytearray()
+    return room if len(room) >= size else bytearray(size + -size % _STEP)
 
 
 def _give_back(room: bytearray) -> None:

@@ -7,14 +7,14 @@ it: Pillow 13 resizes tall images in another order than Pillow 12, and up to 4 b
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
-from io import BytesIO
+from io import BytesIO, UnsupportedOperation
 from typing import Any, BinaryIO, Final
 
 import imagehash
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.core import fasthash
 from worker.core.errors import NotAnImage, TooLarge
@@ -46,7 +46,7 @@ def create_vector(file: BinaryIO | bytes) -> bytes:
     The first frame of an animation is taken, alpha is dropped and EXIF orientation ignored, as the reference does.
 
     Args:
-        file: a binary file, read from where it stands, or the bytes themselves.
+        file: a binary file, read from its beginning if it can seek, or the bytes themselves.
 
     Returns:
         8 bytes: 64 bits in row-major order, the most significant bit first. It equals
@@ -116,17 +116,17 @@ def _pattern(width: int, height: int, *, grey: bool) -> Image.Image:
 def _agree(body: bytes) -> bool:
     with Image.open(BytesIO(body)) as image:
         expected = image.convert("L").resize((8, 8), Image.Resampling.LANCZOS).tobytes()
-        return fasthash.thumbnail(body, image.size) == expected and _create_vector(
-            body, fast=True
-        ) == create_reference_vector(body)
+    return _fast_thumbnail(body) == expected and _create_vector(body, fast=True) == create_reference_vector(body)
 
 
 def _create_vector(file: BinaryIO | bytes, *, fast: bool) -> bytes:
-    source = BytesIO(file) if isinstance(file, bytes) else file
     try:
-        with Image.open(source, formats=FORMATS) as image:
-            grey = _fast_thumbnail(image) if fast else None
-            bits = imagehash.average_hash(image).hash if grey is None else _above_mean(grey)
+        body = file if isinstance(file, bytes) else _read(file)
+        grey = _fast_thumbnail(body) if fast else None
+        if grey is not None:
+            return np.packbits(np.frombuffer(grey, dtype=np.uint8) > sum(grey) / BITS).tobytes()
+        with Image.open(BytesIO(body), formats=FORMATS) as image:
+            bits = imagehash.average_hash(image).hash
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(str(error)) from error
     except UnidentifiedImageError as error:
@@ -140,12 +140,20 @@ def _create_vector(file: BinaryIO | bytes, *, fast: bool) -> bytes:
     return np.packbits(bits).tobytes()
 
 
-def _fast_thumbnail(image: Image.Image) -> bytes | None:
-    if not isinstance(image, JpegImageFile) or image.format != "JPEG" or image.fp is None:
+def _read(file: BinaryIO) -> bytes:
+    with suppress(AttributeError, UnsupportedOperation):
+        file.seek(0)
+    return file.read()
+
+
+def _fast_thumbnail(body: bytes) -> bytes | None:
+    frame = fasthash.plain_frame(body)
+    if frame is None:
         return None
-    image.fp.seek(0)
-    return fasthash.thumbnail(image.fp.read(), image.size)
-
-
-def _above_mean(grey: bytes) -> np.ndarray[Any, np.dtype[np.bool]]:
-    return np.frombuffer(grey, dtype=np.uint8) > sum(grey) / BITS
+    if frame.bare:
+        admitted = frame.width * frame.height <= (Image.MAX_IMAGE_PIXELS or 0)
+    else:
+        # Pillow reads more of a header than libjpeg does, and refuses some.
+        with Image.open(BytesIO(body), formats=FORMATS) as image:
+            admitted = image.format == "JPEG" and image.size == (frame.width, frame.height)
+    return fasthash.thumbnail(body, frame) if admitted else None
