@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from tests.corpus import encode, photos
+from tests.kernel import load
 from worker.core import fasthash
 from worker.core.hashing import create_reference_vector, create_vector, fast_path_fault, limit_pixels
 
@@ -165,7 +167,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="how many pictures")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="to make the same again")
+    parser.add_argument("--kernel", type=Path, help="another build of the extension module")
     given = parser.parse_args()
+    if given.kernel is not None:
+        vars(fasthash)["_fasthash"] = load(given.kernel)
     warnings.simplefilter("ignore", UserWarning)
     limit_pixels(PIXELS)
     if fault := fast_path_fault():
