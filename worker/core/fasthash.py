@@ -22,14 +22,14 @@ else:
 if TYPE_CHECKING:
     from typing_extensions import CapsuleType
 
-# Memory that is kept for the next picture: no more pieces than decode at once, and none of over 16 megapixels. Their
+# Memory that is kept for the next picture: no more pieces than cores, and none of over 16 megapixels. Their
 # sizes are round, so that a picture fits where one of about its size was.
 _KEPT: Final = os.cpu_count() or 1
 _KEPT_BYTES: Final = 48 * 2**20
 _STEP: Final = 4 * 2**20
 
 # The segments of a header: tables and the restart interval, application data and comments, frames of Huffman codes.
-# Pillow decodes arithmetic codes in part only.
+# Arithmetic codes are not among them: nothing here could write them, to try them.
 _START: Final = b"\xff\xd8"
 _SEGMENT: Final = struct.Struct(">xBH")
 _TABLES: Final = frozenset({0xC4, 0xDB, 0xDD})
@@ -117,7 +117,7 @@ def thumbnail(body: bytes, frame: Frame) -> bytes | None:
         _give_back(room)
 
 
-# Pictures of one application have few sizes, and the sines cost a fifth of a small picture's time.
+# Pictures of one application have few sizes, and the sines cost a seventh of a small picture's time.
 @lru_cache(maxsize=32)
 def _axis(size: int) -> "CapsuleType":
     return _fasthash.axis(size)
