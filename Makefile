@@ -6,7 +6,8 @@ INSTALLED := $(VENV)/.installed
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest chaos format bench-guarantees bench-restarts lock clean
+.PHONY: help install demo test lint types architecture pytest chaos format fuzz-hash sanitize-hash bench-hash \
+	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -14,7 +15,7 @@ help: ## Show this list
 install: $(INSTALLED) ## Make the virtual environment, from the hash-pinned lock
 
 # Source distributions (oss2 is one) are built with the pinned setuptools of build.txt, not with whatever is newest.
-$(INSTALLED): requirements/build.txt requirements/dev.txt pyproject.toml
+$(INSTALLED): requirements/build.txt requirements/dev.txt pyproject.toml worker/core/_fasthash.c
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Lookalike needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/build.txt
@@ -47,6 +48,24 @@ chaos: $(INSTALLED) ## Break the stack in every way under load, and check what b
 format: $(INSTALLED) ## Format, and mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+fuzz-hash: $(INSTALLED) ## Compare the fast hash with the reference on JPEGs, whole and broken; ARGS="--count 100000"
+	$(BIN)/python -W ignore -m tests.fuzz $(ARGS)
+
+SANITIZED := build/sanitized/_fasthash.abi3.so
+# The sanitizers have to be there before Python is.
+UNDER_SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc
+sanitize-hash: $(INSTALLED) ## Run the C of the fast hash with address and undefined behaviour sanitizers (needs gcc)
+	mkdir -p $(dir $(SANITIZED))
+	gcc -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -ffp-contract=off \
+		-DPy_LIMITED_API=0x030b0000 -I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
+		-shared -fPIC worker/core/_fasthash.c -o $(SANITIZED) -lm
+	$(UNDER_SANITIZERS) $(BIN)/python -m tests.kernel $(SANITIZED)
+	$(UNDER_SANITIZERS) $(BIN)/python -W ignore -m tests.fuzz --kernel $(SANITIZED) --count 1000 $(ARGS)
+
+bench-hash: $(INSTALLED) ## Measure the fast hash against the reference, on a quiet machine; ARGS="--quick" only tries it
+	$(BIN)/python -m benchmarks.hashing $(ARGS)
 
 bench-guarantees: $(INSTALLED) ## Measure what the guarantees cost, on a quiet machine; ARGS="--quick" only tries it
 	$(BIN)/python -m benchmarks.guarantees $(ARGS)

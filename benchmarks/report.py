@@ -18,7 +18,18 @@ from rich.table import Table
 from benchmarks.comparison import Comparison
 from benchmarks.cost import Cost
 
-_PACKAGES: Final = ("lookalike", "celery", "hiredis", "imagehash", "milvus", "oss2", "pillow", "pymilvus", "redis")
+_PACKAGES: Final = (
+    "lookalike",
+    "celery",
+    "hiredis",
+    "imagehash",
+    "milvus",
+    "oss2",
+    "pillow",
+    "pymilvus",
+    "redis",
+    "simplejpeg",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +89,17 @@ def show(console: Console, measured: Iterable[Measured]) -> None:
 def write(file: Path, measured: Sequence[Measured], *, valkey: str) -> None:
     """Write what was measured, and on what."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    told = conditions() | {"valkey": valkey, "measured": [asdict(one) for one in measured]}
-    file.write_text(json.dumps(told, indent=2) + "\n")
+    file.write_text(
+        json.dumps(conditions(valkey=valkey) | {"measured": [asdict(one) for one in measured]}, indent=2) + "\n"
+    )
 
 
-def conditions() -> dict[str, Any]:
-    """On what it was measured, and with which versions."""
+def conditions(**versions: str) -> dict[str, Any]:
+    """When and on what it is measured; `versions` of what is no Python package are added."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in _PACKAGES},
+        "versions": {package: version(package) for package in _PACKAGES} | versions,
     }

@@ -73,6 +73,7 @@ class Runtime:
         self._consumption = consumption
         self._stopping = threading.Event()
         hashing.limit_pixels(settings.max_image_pixels)
+        self._create_vector = _hasher(settings)
 
     def close(self) -> None:
         """Close every connection that was opened."""
@@ -169,7 +170,7 @@ class Runtime:
         """From bytes to vectors, for uploads."""
         settings = self.settings
         at_once = settings.decoders or os.cpu_count() or 1
-        return Decoders(hashing.create_vector, at_once=at_once, seconds=settings.decode_seconds)
+        return Decoders(self._create_vector, at_once=at_once, seconds=settings.decode_seconds)
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -252,7 +253,7 @@ class Runtime:
         return Search(
             self.objects,
             self.index,
-            hashing.create_vector,
+            self._create_vector,
             bits=hashing.BITS,
             max_image_bytes=settings.max_image_bytes,
             object_seconds=settings.object_seconds,
@@ -300,6 +301,15 @@ class Runtime:
     def stats(self) -> dict[str, dict[str, int]]:
         """Answer `lookalike.stats`."""
         return {"collections": dict(self.index.counts())}
+
+
+def _hasher(settings: WorkerSettings) -> Callable[[bytes], bytes]:
+    """The fast way from bytes to a vector, if it is wanted; the log says where it cannot be had or trusted."""
+    if settings.fast_hash == "off":
+        return hashing.create_reference_vector
+    if (fault := hashing.fast_path_fault()) is not None:
+        log.warning("fast_hash_off", reason=fault)
+    return hashing.create_vector
 
 
 class Runtimes:

@@ -47,6 +47,7 @@ class WorkerSettings(LogSettings):
         object_seconds: seconds for the whole of one object.
         max_image_bytes: larger objects are dead letters.
         max_image_pixels: pictures of more pixels are dead letters.
+        fast_hash: `auto` hashes plain JPEGs in C, where that proves to do as Pillow does; `off` leaves all to Pillow.
         decoders: pictures decoded at once in a process; the number of cores unless given.
         decode_seconds: a decode that takes longer hangs: the process notes it, and ends itself.
         batch_seconds: a batch hands back what it has not begun after so many seconds.
@@ -84,6 +85,7 @@ class WorkerSettings(LogSettings):
 
     max_image_bytes: Count = 50 * 1024 * 1024
     max_image_pixels: Count = MAX_PIXELS
+    fast_hash: Literal["auto", "off"] = "auto"
     decoders: Count | None = None
     decode_seconds: Seconds = 60.0
 

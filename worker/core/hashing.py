@@ -6,13 +6,18 @@ it: Pillow 13 resizes tall images in another order than Pillow 12, and up to 4 b
 """
 
 import warnings
-from io import BytesIO
-from typing import BinaryIO, Final
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from io import BytesIO, UnsupportedOperation
+from typing import Any, BinaryIO, Final
 
 import imagehash
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
+from worker.core import fasthash
 from worker.core.errors import NotAnImage, TooLarge
 
 BITS: Final = 64
@@ -42,7 +47,7 @@ def create_vector(file: BinaryIO | bytes) -> bytes:
     The first frame of an animation is taken, alpha is dropped and EXIF orientation ignored, as the reference does.
 
     Args:
-        file: a binary file, read from where it stands, or the bytes themselves.
+        file: a binary file, read from its beginning if it can seek, or the bytes themselves.
 
     Returns:
         8 bytes: 64 bits in row-major order, the most significant bit first. It equals
@@ -52,10 +57,88 @@ def create_vector(file: BinaryIO | bytes) -> bytes:
         NotAnImage: not a whole image of one of `FORMATS`.
         TooLarge: more pixels than `limit_pixels` admits (by default `MAX_PIXELS`).
     """
-    source = BytesIO(file) if isinstance(file, bytes) else file
+    return _create_vector(file, fast=fast_path_fault() is None)
+
+
+def create_reference_vector(file: BinaryIO | bytes) -> bytes:
+    """Compute the same as `create_vector`, and raise the same, with Pillow and imagehash alone."""
+    return _create_vector(file, fast=False)
+
+
+@cache
+def fast_path_fault() -> str | None:
+    """Find out, once in a process, whether there is a fast way and it does as the reference does; None if so.
+
+    It is tried on pictures made for it, of all kinds that it takes.
+    """
+    if fasthash.MISSING is not None:
+        return fasthash.MISSING
     try:
-        with Image.open(source, formats=FORMATS) as image:
-            bits = imagehash.average_hash(image).hash
+        different = [name for name, body in canaries() if not _agree(body)]
+    except Exception as error:  # noqa: BLE001 - whatever it is, Pillow serves
+        return f"{type(error).__name__}: {error}"
+    return f"differs from Pillow: {', '.join(different)}" if different else None
+
+
+def canaries() -> Iterator[tuple[str, bytes]]:
+    """JPEGs of every kind that the fast way takes, by name. They are full of detail, so that nothing evens out."""
+    for name, size, options in _CANARIES:
+        file = BytesIO()
+        _pattern(*size, grey=name == "grey").save(file, "JPEG", quality=95, **options)
+        yield f"{name} {size[0]}x{size[1]}", file.getvalue()
+
+
+# Weights of one half and of two, either order of the axes and the border between, sides of 8 and less.
+_CANARIES: Final[tuple[tuple[str, tuple[int, int], dict[str, Any]], ...]] = (
+    ("4:4:4", (64, 67), {"subsampling": 0}),
+    ("4:2:2", (61, 97), {"subsampling": 1}),
+    ("4:2:0", (97, 61), {"subsampling": 2}),
+    ("grey", (33, 21), {}),
+    ("progressive", (123, 90), {"progressive": True}),
+    ("restarting", (90, 123), {"restart_marker_blocks": 3}),
+    ("wide", (1333, 19), {}),
+    ("tall", (19, 1333), {}),
+    ("not yet tall", (30, 52), {}),
+    ("just tall", (30, 53), {}),
+    ("tiny", (1, 1), {}),
+    ("small", (5, 7), {}),
+    ("as large", (8, 8), {}),
+    ("as wide", (8, 40), {}),
+    ("as high", (40, 8), {}),
+)
+
+
+def _pattern(width: int, height: int, *, grey: bool) -> Image.Image:
+    y, x, channel = np.mgrid[:height, :width, :3]
+    pixels = (3 * x * x + 5 * y * y + 7 * x * y + (x + 40) * channel).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if grey else pixels)
+
+
+def _agree(body: bytes) -> bool:
+    # Not `Image.open`, which would hold the canaries to the limit of pixels.
+    with JpegImageFile(BytesIO(body)) as image:
+        bits = imagehash.average_hash(image).hash
+        grey = image.convert("L").resize((8, 8), Image.Resampling.LANCZOS).tobytes()
+    frame = fasthash.plain_frame(body)
+    return frame is not None and fasthash.thumbnail(body, frame) == grey and _above_mean(grey) == _packed(bits)
+
+
+def _above_mean(grey: bytes) -> bytes:
+    return _packed(np.frombuffer(grey, dtype=np.uint8) > sum(grey) / BITS)
+
+
+def _packed(bits: np.ndarray[Any, np.dtype[np.bool]]) -> bytes:
+    return np.packbits(bits).tobytes()
+
+
+def _create_vector(file: BinaryIO | bytes, *, fast: bool) -> bytes:
+    try:
+        body = file if isinstance(file, bytes) else _read(file)
+        grey = _fast_thumbnail(body) if fast else None
+        if grey is not None:
+            return _above_mean(grey)
+        with Image.open(BytesIO(body), formats=FORMATS) as image:
+            return _packed(imagehash.average_hash(image).hash)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(str(error)) from error
     except UnidentifiedImageError as error:
@@ -66,4 +149,22 @@ def create_vector(file: BinaryIO | bytes) -> bytes:
         # Pillow's decoders raise whatever their parsing of a broken file ran into: OSError, ValueError, SyntaxError,
         # struct.error, EOFError and others.
         raise NotAnImage(f"{type(error).__name__}: {error}") from error
-    return np.packbits(bits).tobytes()
+
+
+def _read(file: BinaryIO) -> bytes:
+    with suppress(AttributeError, UnsupportedOperation):
+        file.seek(0)
+    return file.read()
+
+
+def _fast_thumbnail(body: bytes) -> bytes | None:
+    frame = fasthash.plain_frame(body)
+    if frame is None:
+        return None
+    if frame.bare:
+        admitted = frame.width * frame.height <= (Image.MAX_IMAGE_PIXELS or 0)
+    else:
+        # Pillow reads more of a header than libjpeg does, and refuses some.
+        with Image.open(BytesIO(body), formats=FORMATS) as image:
+            admitted = image.format == "JPEG" and image.size == (frame.width, frame.height)
+    return fasthash.thumbnail(body, frame) if admitted else None

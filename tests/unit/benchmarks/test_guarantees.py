@@ -58,7 +58,7 @@ def test_a_metric_is_told_in_its_unit(tmp_path: Path) -> None:
     write(tmp_path / "results" / "x.json", found, valkey="9.1")
     written = json.loads((tmp_path / "results" / "x.json").read_text())
     assert written["measured"][0]["comparison"]["on"] == 1500
-    assert written["valkey"] == "9.1"
+    assert written["versions"]["valkey"] == "9.1"
     assert {"date", "cores", "machine", "python"} <= written.keys()
 
 
