@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -103,7 +104,8 @@ class Lives(RuleBasedStateMachine):
             case "again":
                 return Retry(event, "out of time", 0, counts=False)
             case "fail":
-                return POLICY.decide(event, Transient("reset"), attempt)
+                outcome = POLICY.decide(event, Transient("reset"), attempt)
+                return replace(outcome, delay=2.0) if isinstance(outcome, Retry) else outcome
             case _:
                 return POLICY.decide(event, NotAnImage("text"), attempt)
 
@@ -177,6 +179,8 @@ class Lives(RuleBasedStateMachine):
 
     def take(self, number: int, *, keep: bool) -> Batch:
         """Take a message off the queue, or (a redelivery to come) only look at it."""
+        # The ids of retries are drawn, and with them the order in which a sweep publishes.
+        self.broker.messages.sort(key=lambda batch: [event["meta_id"] for event in batch.events])
         number %= len(self.broker.messages)
         return self.broker.messages[number] if keep else self.broker.messages.pop(number)
 
