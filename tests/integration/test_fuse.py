@@ -116,6 +116,7 @@ def test_a_bucket_that_refuses_stops_the_worker_until_it_does_not(
 ) -> None:
     """403 for every object: nothing is consumed or lost, all channels say why, and in the end all is indexed."""
     events = upload(bucket, "refused")
+    faults.forget_requests()
     with worker:
         with faults.active(Fault("status", status=403, times=None)):
             own_client.enqueue_many(events, batch_size=1)
