@@ -329,7 +329,7 @@ def test_the_program_starts_workers_and_stops_everything(
         text=True,
         check=True,
     )
-    assert json.loads(status.stdout)["workers"] == 2
+    assert json.loads(status.stdout)["workers"] == 3
     assert Stack(folder).add_workers("ingest", concurrency=2, variables={"LOOKALIKE_COLLECTION": "theirs"}) == [
         "ingest2"
     ]

@@ -60,14 +60,14 @@ class RetryPolicy:
     Attributes:
         attempts: after so many tries at a transient failure the event is dead. Twelve take 5 to 10 minutes, longer than
             Milvus needs to restart.
-        attempts_missing: the same for an object that is not there.
+        attempts_missing: the same for an object that is not there. Four take 3.5 to 7 seconds.
         base: seconds before the second try; doubled for each one after.
         cap: no wait is longer, in seconds. It must stay below half of the visibility timeout, because a waiting
             message is held unacknowledged.
     """
 
     attempts: int = 12
-    attempts_missing: int = 3
+    attempts_missing: int = 4
     base: float = 1.0
     cap: float = 120.0
 

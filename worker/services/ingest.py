@@ -25,8 +25,6 @@ log = structlog.get_logger(__name__)
 _LOCKED_SECONDS: Final = 1.0
 _LOST_SECONDS: Final = 0.5
 # Producers and workers may have clocks that differ by so much.
-# A fresh read of the index takes about as long as reading and hashing so many objects.
-_FRESH_WORTH: Final = 5
 _SKEW_SECONDS: Final = 60
 
 
@@ -106,7 +104,7 @@ class Ingest:
         todo = {n: event for n, event in enumerate(decoded) if isinstance(event, UploadEvent) and n not in outcomes}
         token = uuid4().hex
         try:
-            known = self._claim(token, todo.values(), fresh=attempt > 1)
+            known = self._claim(token, todo.values(), trust=attempt == 1)
         except LookalikeError as error:
             return _in_order(outcomes | {n: self._policy.decide(event, error, attempt) for n, event in todo.items()})
 
@@ -145,29 +143,26 @@ class Ingest:
             return "the worker is stopping"
         return "the batch ran out of time" if self._monotonic() > begun + self._budget.begin else None
 
-    def _claim(self, token: str, events: Iterable[UploadEvent], *, fresh: bool) -> _Known:
+    def _claim(self, token: str, events: Iterable[UploadEvent], *, trust: bool) -> _Known:
         """Claim the pictures, and read the rows that exist already.
 
         Most events are of new pictures, which the cheap read tells. A row that it does find may have been deleted a
         moment ago; the fresh read (0.3 s) makes sure, or the event would be taken for unchanged and have no row. Where
-        it was doubtful from the beginning, and there are few, to read the objects is cheaper.
+        it is doubtful from the beginning, the object is read again whatever the row says, which takes no longer, and
+        needs no fresh read of a Milvus that has just been started.
 
         Args:
             token: the claim's.
             events: of the pictures.
-            fresh: trust only fresh reads, because a try before this one may have ended between its write and its
-                confirmation.
+            trust: False where a try before this one may have ended between its write and its confirmation.
         """
         keys = {row_id(event.company_id, event.meta_id): event.company_id for event in events}
         claimed = self._claims.claim(token, keys)
         free = keys.keys() - claimed.locked
-        recent = {} if fresh else claimed.rows
-        doubtful = free if fresh else claimed.doubtful
-        unsure = doubtful if len(doubtful) < _FRESH_WORTH else frozenset()
-        cheap = free - recent.keys() - (doubtful - unsure)
-        found = self._index.lookup({id_: keys[id_] for id_ in cheap})
-        asked = (doubtful | found.keys()) - unsure
-        sure = self._index.lookup({id_: keys[id_] for id_ in asked}, fresh=True)
+        unsure = claimed.doubtful if trust else free
+        recent = claimed.rows if trust else {}
+        found = self._index.lookup({id_: keys[id_] for id_ in free - recent.keys()})
+        sure = self._index.lookup({id_: keys[id_] for id_ in found.keys() - unsure}, fresh=True)
         rows = {id_: row for id_, row in found.items() if id_ in unsure}
         return _Known({**rows, **sure, **recent}, frozenset(unsure), claimed.locked)
 
