@@ -114,7 +114,7 @@ def test_bad_objects_are_dead_letters_by_class(
     assert {key: letter["reason"] for key, letter in found.items()} == {
         f"bad/{name}": reason for name, (_, reason) in bad.items()
     }
-    assert found["bad/missing"]["attempts"] == 3
+    assert found["bad/missing"]["attempts"] == 4
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,10 @@ def test_interrupted(url: str, server: redis.Redis, eventually: Callable[[Callab
         process.stdin.write('{"object_key": "a.jpg", "meta_id": 1, "company_id": 7}\n' * 2)
         process.stdin.flush()
         eventually(lambda: server.llen("ingest") == 2)
+        # It reads again: an interrupt in the middle of a reply may be lost in a callback.
+        eventually(
+            lambda: all(int(one["idle"]) for one in server.client_list() if one["id"] != str(server.client_id()))
+        )
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
