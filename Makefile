@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest chaos format fuzz-hash sanitize-hash bench-hash \
+.PHONY: help install demo test lint types architecture pytest chaos format fuzz-hash sanitize-hash bench bench-hash \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -39,8 +39,9 @@ types: $(INSTALLED)
 architecture: $(INSTALLED)
 	$(BIN)/lint-imports
 
+# Two at once, however many cores there are: each has servers of its own, and mostly waits for them.
 pytest: $(INSTALLED) ## Only the tests; ARGS="-k hashing" narrows them
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 chaos: $(INSTALLED) ## Break the stack in every way under load, and check what became of each event; ARGS="--list"
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -63,6 +64,9 @@ sanitize-hash: $(INSTALLED) ## Run the C of the fast hash with address and undef
 		-shared -fPIC worker/core/_fasthash.c -o $(SANITIZED) -lm
 	$(UNDER_SANITIZERS) $(BIN)/python -m tests.kernel $(SANITIZED)
 	$(UNDER_SANITIZERS) $(BIN)/python -W ignore -m tests.fuzz --kernel $(SANITIZED) --count 1000 $(ARGS)
+
+bench: $(INSTALLED) ## Measure everything, on a quiet machine; ARGS="--list", "--quick" or sections narrow it
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-hash: $(INSTALLED) ## Measure the fast hash against the reference, on a quiet machine; ARGS="--quick" only tries it
 	$(BIN)/python -m benchmarks.hashing $(ARGS)

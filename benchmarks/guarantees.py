@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 report.show(console, found)
                 measured += found
             if given.out is not None:
-                report.write(given.out, measured, valkey=meter.valkey_version())
+                content = {"measured": [asdict(one) for one in measured]}
+                report.save(given.out, content, valkey=meter.valkey_version())
                 console.print(f"Written to {given.out}")
 
 

@@ -3,8 +3,8 @@
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import groupby
@@ -17,7 +17,10 @@ from rich.table import Table
 
 from benchmarks.comparison import Comparison
 from benchmarks.cost import Cost
+from benchmarks.section import Table as ReportTable
+from benchmarks.section import Value
 
+_WHOLE: Final = 1000  # from here on, numbers are shown without a fraction
 _PACKAGES: Final = (
     "lookalike",
     "celery",
@@ -86,12 +89,31 @@ def show(console: Console, measured: Iterable[Measured]) -> None:
         console.print(table)
 
 
-def write(file: Path, measured: Sequence[Measured], *, valkey: str) -> None:
-    """Write what was measured, and on what."""
+def save(file: Path, content: Mapping[str, Any], **versions: str) -> Path:
+    """Write as JSON what was measured, with when and on what; `versions` are of what is no Python package."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        json.dumps(conditions(valkey=valkey) | {"measured": [asdict(one) for one in measured]}, indent=2) + "\n"
-    )
+    file.write_text(json.dumps({**conditions(**versions), **content}, indent=2) + "\n")
+    return file
+
+
+def print_table(console: Console, table: ReportTable) -> None:
+    """Print a table and its notes. Numbers have three significant digits."""
+    shown = Table(title=table.title, title_justify="left", box=SIMPLE_HEAD)
+    for column, value in table.rows[0].items():
+        shown.add_column(column, justify="left" if isinstance(value, str) else "right", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*map(_cell, row.values()))
+    console.print(shown)
+    for note in table.notes:
+        console.print(note, style="dim")
+
+
+def _cell(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.3g}"
+    return value if isinstance(value, str) else f"{value:,}"
 
 
 def conditions(**versions: str) -> dict[str, Any]:

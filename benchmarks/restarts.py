@@ -6,7 +6,6 @@ be work thrown away, or waiting.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.comparison import interleave
 from benchmarks.pictures import small
-from benchmarks.report import conditions
+from benchmarks.report import save
 from contract import INGEST_QUEUE
 from devstack import Stack, Workers
 from producer import Client
@@ -142,9 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{found.restarted:.1f} s. Workers were away for {found.away:.1f} s, which leaves {found.beyond:+.1f} s beyond "
         f"their share. Dead letters: {max(one.dead for pair in pairs for one in pair)}"
     )
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    measured = {"rolling": asdict(found), "pairs": [[asdict(one) for one in pair] for pair in pairs]}
-    given.out.write_text(json.dumps(conditions() | measured, indent=2) + "\n")
+    save(given.out, {"rolling": asdict(found), "pairs": [[asdict(one) for one in pair] for pair in pairs]})
 
 
 if __name__ == "__main__":

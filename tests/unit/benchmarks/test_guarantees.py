@@ -1,6 +1,7 @@
 """What decides what is measured, and what is said of it; the measuring itself is `make bench-guarantees`."""
 
 import json
+from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.comparison import Comparison, interleave
 from benchmarks.cost import Cost
 from benchmarks.guarantees import RESULTS, enqueuing, ingesting, parse
-from benchmarks.report import Metric, compare, write
+from benchmarks.report import Metric, compare, save
 from contract import MAX_EVENTS
 
 
@@ -55,7 +56,7 @@ def test_a_metric_is_told_in_its_unit(tmp_path: Path) -> None:
     pairs = [(Cost(wall=2, process=1, valkey=0.5), Cost(wall=1, process=1, valkey=0.25))] * 2
     found = list(compare("s", pairs, [Metric("CPU of both", "ms", lambda cost: cost.cpu, 1000)]))
     assert [(one.comparison.on, one.comparison.off) for one in found] == [(1500, 1250)]
-    write(tmp_path / "results" / "x.json", found, valkey="9.1")
+    save(tmp_path / "results" / "x.json", {"measured": [asdict(one) for one in found]}, valkey="9.1")
     written = json.loads((tmp_path / "results" / "x.json").read_text())
     assert written["measured"][0]["comparison"]["on"] == 1500
     assert written["versions"]["valkey"] == "9.1"
