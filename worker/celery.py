@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import crcmod.crcmod
 import structlog
 from celery import Task, signals
 
@@ -64,13 +63,6 @@ def _know_own_queues(sender: str, instance: Any, **_: Any) -> None:
 def _begin_in_pool(**_: Any) -> None:
     """A child that was killed with its fuse blown must not leave a worker that never consumes again."""
     runtimes.current().inherit()
-
-
-@signals.worker_ready.connect
-def _warn_of_slow_crc(**_: Any) -> None:
-    """Without its C extension a CRC of 5 MiB takes 0.6 s instead of 0.01 s."""
-    if not crcmod.crcmod._usingExtension:  # noqa: SLF001 - it has no public name
-        log.warning("crc_is_slow", hint="crcmod has no C extension: install crcmod-plus in its place")
 
 
 @signals.task_prerun.connect

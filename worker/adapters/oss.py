@@ -1,26 +1,29 @@
 """Pictures in Aliyun OSS, read with oss2. The only module that imports it.
 
 What oss2 leaves open is closed here: a body is read against a deadline and a cap, its length and its CRC-64 are
-checked, and every error is one of ours.
+checked, and every error is one of ours. What it does at a price is done otherwise, with the same result: HTTP, and the
+checksum (`docs/adr/0014-downloads.md`).
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any, Final, Self
 
 import oss2
-import requests
 import urllib3
+from fastcrc import crc64
 from oss2 import exceptions as oss
 from oss2.credentials import EnvironmentVariableCredentialsProvider
-from oss2.utils import Crc64
 
+from worker.adapters.transport import Session
 from worker.core.errors import Misconfigured, NotReadable, ObjectMissing, TooLarge, Transient
 from worker.ports import Download
 from worker.settings import WorkerSettings
 
-_CHUNK: Final = 1024 * 1024
+# As much as glibc takes from memory that it keeps, so that a chunk costs no page faults.
+_CHUNK: Final = 64 * 1024
 
 # Codes of "OSS error responses" in Aliyun's API reference. Every 403 is the configuration's fault (the key, the secret,
 # the policy, the clock) but that of an archived object. Any other 4xx is this request's own: permanent for the object.
@@ -37,7 +40,7 @@ _SERVER_ERROR: Final = 500
 class OssObjectStore:
     """One bucket, for one process: it must not be used on both sides of a fork."""
 
-    def __init__(self, bucket: oss2.Bucket, session: requests.Session, *, max_bytes: int) -> None:
+    def __init__(self, bucket: oss2.Bucket, session: Session, *, max_bytes: int) -> None:
         self._bucket = bucket
         self._session = session
         self._max_bytes = max_bytes
@@ -45,20 +48,19 @@ class OssObjectStore:
     @classmethod
     def from_settings(cls, settings: WorkerSettings) -> Self:
         """Open the bucket; nothing connects yet. Credentials are the SDK's own variables, read at every request."""
-        session = oss2.Session(pool_size=settings.oss_connections)
-        # A .netrc would override the signature, and a proxy is not for an internal endpoint.
-        session.session.trust_env = False
+        session = Session(settings.oss_connections)
         with _oss_errors():
             bucket = oss2.Bucket(
                 oss2.ProviderAuthV4(EnvironmentVariableCredentialsProvider()),
                 settings.oss_endpoint,
                 settings.oss_bucket,
                 session=session,
-                connect_timeout=settings.oss_timeout,  # oss2 gives it to requests, where it is also the read time-out
+                connect_timeout=settings.oss_timeout,  # the session takes it for reads too
+                enable_crc=False,  # oss2 makes a table of its own for each object, before it reads a byte
                 region=settings.oss_region,
                 is_path_style=settings.oss_path_style,
             )
-        return cls(bucket, session.session, max_bytes=settings.max_image_bytes)
+        return cls(bucket, session, max_bytes=settings.max_image_bytes)
 
     def close(self) -> None:
         """Close the connections."""
@@ -87,11 +89,10 @@ class OssObjectStore:
             finally:
                 # After a whole body this gives the connection back to the pool, after half of one it closes it.
                 result.resp.response.close()
-        crc = Crc64()
-        crc.update(body)
-        if result.server_crc is not None and crc.crc != result.server_crc:
-            raise Transient(f"the body's CRC-64 is {crc.crc}, OSS holds {result.server_crc}")
-        return Download(body, crc.crc)
+        crc: int = crc64.xz(body)
+        if result.server_crc is not None and crc != result.server_crc:
+            raise Transient(f"the body's CRC-64 is {crc}, OSS holds {result.server_crc}")
+        return Download(body, crc)
 
     def check(self, key: str) -> None:
         """Read one byte of an object. A HEAD would not do: it passes where the key that decrypts is refused (KMS)."""
@@ -108,32 +109,32 @@ class OssObjectStore:
         length: int | None = result.content_length
         if length is not None and length > self._max_bytes:
             raise TooLarge(f"{length:,} bytes, {self._max_bytes:,} are admitted")
-        raw = result.resp.response.raw
-        body = bytearray()
+        raw = result.resp.response
+        body = BytesIO()
         while chunk := raw.read1(_CHUNK, decode_content=False):
-            body += chunk
-            if len(body) > self._max_bytes:
+            body.write(chunk)
+            if body.tell() > self._max_bytes:
                 raise TooLarge(f"over {self._max_bytes:,} bytes, which are admitted")
             if time.monotonic() > deadline:
-                raise Transient(f"no whole object in time: {len(body):,} of {length or 0:,} bytes")
-        if length is not None and len(body) != length:
-            raise Transient(f"the body ended after {len(body):,} of {length:,} bytes")
-        return bytes(body)
+                raise Transient(f"no whole object in time: {body.tell():,} of {length or 0:,} bytes")
+        if length is not None and body.tell() != length:
+            raise Transient(f"the body ended after {body.tell():,} of {length:,} bytes")
+        return body.getvalue()
 
 
 @contextmanager
 def _oss_errors() -> Iterator[None]:
-    """Turn what oss2, requests and urllib3 raise into our own errors."""
+    """Turn what oss2 and urllib3 raise into our own errors."""
     try:
         yield
     except oss.ServerError as error:
         raise _server_error(error) from error
-    except oss.RequestError as error:
-        raise Transient(f"OSS cannot be reached: {error.exception}") from error
     except oss.ClientError as error:
         # oss2 refuses before it asks: no credentials, a bucket name or an endpoint that cannot be.
         raise Misconfigured(f"oss2: {error.body}") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except urllib3.exceptions.MaxRetryError as error:
+        raise Transient(f"OSS cannot be reached: {error.reason}") from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Transient(f"OSS broke off: {type(error).__name__}: {error}") from error
 
 
