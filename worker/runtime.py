@@ -304,7 +304,12 @@ class Runtime:
 
 
 def _hasher(settings: WorkerSettings) -> Callable[[bytes], bytes]:
-    """The fast way from bytes to a vector, if it is wanted; the log says where it cannot be had or trusted."""
+    """The profile's way from bytes to a vector: the fast one where it is wanted.
+
+    The log says where it cannot be had or trusted.
+    """
+    if settings.hash == "ahash_draft":
+        return hashing.create_draft_vector
     if settings.fast_hash == "off":
         return hashing.create_reference_vector
     if (fault := hashing.fast_path_fault()) is not None:
