@@ -61,7 +61,8 @@ class Claimed:
 
     Attributes:
         rows: by id, the rows that are remembered. A read of the index may not show them yet.
-        doubtful: ids of which an attempt that had lost its claim may have written the row: only a fresh read tells.
+        doubtful: ids of which an attempt that had lost its claim may have written the row: the object is to be
+            read again, whatever the row says.
         locked: ids that are being deleted. They were not claimed.
     """
 
