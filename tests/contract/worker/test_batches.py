@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from contract import QUARANTINE_QUEUE, InvalidMessage, Reason, ServiceUnavailable, UploadEvent
+from contract import QUARANTINE_QUEUE, InvalidMessage, Reason, UploadEvent
 from producer.ledger import Batch, Begun, Ledger
+from tests.contract.worker.outbox import Outbox
 from worker.core.errors import Busy
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
 from worker.services.batches import Batches
@@ -24,20 +25,6 @@ def event(n: int) -> UploadEvent:
 def message(*numbers: int) -> dict[str, Any]:
     """A message of events, as it travels."""
     return {"events": [event(n).model_dump() for n in numbers], "version": 1}
-
-
-@dataclass
-class Outbox:
-    """Keeps what would be published."""
-
-    sent: list[tuple[Batch, float]] = field(default_factory=list)
-    down: bool = False
-
-    def publish(self, batch: Batch, *, countdown: float = 0) -> None:
-        """Keep it, or fail as a broker does."""
-        if self.down:
-            raise ServiceUnavailable("the broker is away")
-        self.sent.append((batch, countdown))
 
 
 @dataclass
