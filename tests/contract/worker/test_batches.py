@@ -256,6 +256,21 @@ def test_an_event_that_kills_alone_is_a_dead_letter(
     assert (letter.event, letter.reason) == (event(1).model_dump(), fate)
 
 
+def test_a_dead_letter_counts_only_the_tries(ledger: Ledger, batches: Batches, outbox: Outbox) -> None:
+    """Two workers died over the batch and three over its event alone; who only sees that has tried nothing."""
+    batch = Batch("b", message(1)["events"])
+    ledger.record(batch, NOW)
+    for _ in range(2):
+        ledger.begin(batch, NOW)
+    batches("b", message(1))
+    ((single, _),) = outbox.sent
+    for _ in range(3):
+        ledger.begin(single, NOW)
+    assert batches(single.id, message(1))["dead"] == 1
+    (letter,) = ledger.dead_letters()
+    assert (letter.reason, letter.attempts) == (Reason.CRASH, 5)
+
+
 def test_a_retry_remembers_deaths(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:
     """A batch that hangs its workers must not begin anew because one of them handed it back in order."""
     ledger.begin(Batch("b", message(1)["events"]), NOW)
