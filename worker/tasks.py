@@ -27,7 +27,7 @@ from contract import (
 )
 from worker.consumer import Enduring
 from worker.core.errors import Busy, Misconfigured, Transient
-from worker.runtime import Runtimes
+from worker.runtimes import Runtimes
 
 _REDELIVER_SECONDS: Final = 1.0
 
