@@ -18,7 +18,9 @@ from contract import InvalidMessage, LookalikeError, Reason, UploadEvent, decode
 from worker.core.errors import IdCollision
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
 from worker.ports import Claims, ObjectStore, Row, RowWriter, VectorIndex
+from worker.services.helpers import Helpers
 from worker.services.removal import Removal
+from worker.services.room import Room
 
 log = structlog.get_logger(__name__)
 
@@ -87,16 +89,36 @@ class Ingest:
         create_vector: Callable[[bytes], bytes],
         *,
         removal: Removal,
+        helpers: Helpers,
+        room: Room,
         policy: RetryPolicy,
         budget: Budget,
         stopping: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Index events.
+
+        Args:
+            objects: the pictures.
+            index: the rows.
+            claims: on the pictures.
+            writer: of the rows.
+            create_vector: from a picture's bytes to its vector.
+            removal: of rows whose objects are gone.
+            helpers: who join in the work on a message.
+            room: in bytes, for the bodies that were downloaded and are not yet hashed.
+            policy: what a failure means.
+            budget: of seconds.
+            stopping: whether nothing more may begin.
+            monotonic: a clock.
+        """
         self._objects = objects
         self._index = index
         self._claims = claims
         self._writer = writer
         self._removal = removal
+        self._helpers = helpers
+        self._room = room
         self._create_vector = create_vector
         self._policy = policy
         self._budget = budget
@@ -128,10 +150,11 @@ class Ingest:
         batch = _Batch(begun, attempt, since, known)
         rows: dict[int, Row] = {}
         unchanged: dict[int, Row] = {}
-        for n, event in todo.items():
-            outcomes[n], row = self._try(event, batch)
+        tried = self._helpers.map(lambda event: self._try(event, batch), list(todo.values()))
+        for n, (outcome, row) in zip(todo, tried, strict=True):
+            outcomes[n] = outcome
             if row is not None:
-                (rows if isinstance(outcomes[n], Indexed) else unchanged)[n] = row
+                (rows if isinstance(outcome, Indexed) else unchanged)[n] = row
         failed = self._write(rows, todo, attempt)
         done = {n: row for n, row in (rows | unchanged).items() if n not in failed}
         try:
@@ -232,18 +255,24 @@ class Ingest:
         trusted = stored if sure and stored is not None and stored.object_key == event.object_key else None
         if trusted is not None and self._objects.crc(event.object_key) == trusted.content_crc:
             return trusted
-        download = self._objects.get(event.object_key, self._monotonic() + self._budget.each)
-        vector = self._create_vector(download.body)
+        vector, crc = self._hash(event.object_key)
         row = Row(
             id=id_,
             meta_id=event.meta_id,
             company_id=event.company_id,
             image_vector=vector,
             object_key=event.object_key,
-            content_crc=download.crc,
+            content_crc=crc,
             indexed_at=time.time_ns() // 1_000_000,
         )
         return trusted if trusted is not None and replace(row, indexed_at=trusted.indexed_at) == trusted else row
+
+    def _hash(self, key: str) -> tuple[bytes, int]:
+        """Read an object and hash it: its vector, and its CRC-64. There is room for its bytes from before to after."""
+        deadline = self._monotonic() + self._budget.each
+        with self._room.reservation(deadline) as reserve:
+            download = self._objects.get(key, deadline, reserve)
+            return self._create_vector(download.body), download.crc
 
 
 def _decode(raw: object) -> UploadEvent | Dead:
