@@ -33,10 +33,10 @@ class MemoryObjects:
 
     def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:  # noqa: ARG002 - memory is never late
         """Read an object."""
+        self.read.append(key)
         body = self._body(key)
         if reserve is not None:
             reserve(len(body))
-        self.read.append(key)
         return Download(body, zlib.crc32(body))
 
     def check(self, key: str) -> None:

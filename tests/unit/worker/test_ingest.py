@@ -375,7 +375,6 @@ def test_a_body_that_finds_no_room_in_time_is_tried_again() -> None:
         (outcome,) = world(event("red"))
     assert isinstance(outcome, Retry)
     assert "no room" in outcome.error
-    assert world.objects.read == []
     world.passed = 0.0
     assert world(event("red")) == [Indexed(valid("red"))]
 
