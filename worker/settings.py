@@ -93,7 +93,7 @@ class WorkerSettings(LogSettings):
     decoders: Count | None = None
     pixels_at_once: Count | None = None
     bytes_in_flight: Count = 128 * 1024 * 1024
-    events_at_once: Count = 16
+    events_at_once: Count = 8
     decode_seconds: Seconds = 60.0
 
     batch_seconds: Seconds = 90.0
