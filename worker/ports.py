@@ -1,6 +1,6 @@
 """What the worker needs of the world outside: one protocol for each thing, one adapter for each vendor."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -81,8 +81,12 @@ class ObjectStore(Protocol):
     def crc(self, key: str) -> int | None:
         """The CRC-64 of the object's content as the store knows it, without reading it; None where it does not."""
 
-    def get(self, key: str, deadline: float) -> Download:
-        """Read an object."""
+    def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
+        """Read an object.
+
+        `reserve` is told once, before any of the body is read, how many bytes that will have at the most. It returns
+        when there is room for them, and what it raises is raised.
+        """
 
 
 class CheckableObjectStore(ObjectStore, Protocol):

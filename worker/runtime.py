@@ -41,9 +41,11 @@ from worker.services.deaths import Deaths
 from worker.services.decoders import Decoders
 from worker.services.fuse import Blown, Fuse, FuseRules
 from worker.services.guards import GuardedIndex, GuardedObjects
+from worker.services.helpers import Helpers
 from worker.services.ingest import Budget, Ingest
 from worker.services.leases import Leases
 from worker.services.removal import Removal
+from worker.services.room import Room
 from worker.services.search import Search
 from worker.services.sweeper import Sweeper
 from worker.services.writer import GroupWriter
@@ -57,6 +59,8 @@ _FROZEN_SECONDS: Final = 30.0
 _CALL_TIMEOUTS: Final = 2
 # A delete's lock is long enough for its read and one write at their slowest: 120 s with the default timeout.
 _LOCK_CALLS: Final = 2
+# A share of the pixels that are decoded at once: what a camera makes, so that larger pictures have fewer beside them.
+_PIXELS_EACH: Final = 32_000_000
 
 
 class Runtime:
@@ -79,7 +83,7 @@ class Runtime:
         """Close every connection that was opened."""
         if "leases" in self.__dict__:
             faulthandler.cancel_dump_traceback_later()
-        for name in ("fuse", "leases", "objects", "index", "ledger"):
+        for name in ("fuse", "leases", "helpers", "objects", "index", "ledger"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -170,7 +174,18 @@ class Runtime:
         """From bytes to vectors, for uploads."""
         settings = self.settings
         at_once = settings.decoders or os.cpu_count() or 1
-        return Decoders(self._create_vector, at_once=at_once, seconds=settings.decode_seconds)
+        return Decoders(
+            self._create_vector,
+            hashing.count_pixels,
+            at_once=at_once,
+            pixels=settings.pixels_at_once or at_once * _PIXELS_EACH,
+            seconds=settings.decode_seconds,
+        )
+
+    @cached_property
+    def helpers(self) -> Helpers:
+        """Who join in the work on a batch."""
+        return Helpers(self.settings.events_at_once)
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -233,6 +248,8 @@ class Runtime:
             GroupWriter(self.guarded_index, max_rows=settings.write_rows),
             self.decoders,
             removal=self.removal,
+            helpers=self.helpers,
+            room=Room(self.settings.bytes_in_flight),
             policy=self.policy,
             budget=Budget(settings.batch_seconds, settings.object_seconds, settings.write_seconds),
             stopping=self._stopping.is_set,

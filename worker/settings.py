@@ -49,6 +49,10 @@ class WorkerSettings(LogSettings):
         max_image_pixels: pictures of more pixels are dead letters.
         fast_hash: `auto` hashes plain JPEGs in C, where that proves to do as Pillow does; `off` leaves all to Pillow.
         decoders: pictures decoded at once in a process; the number of cores unless given.
+        pixels_at_once: pixels of all pictures decoded at once in a process, of which a larger one is decoded alone; 32
+            million for each decoder unless given.
+        bytes_in_flight: bytes of all objects that a process holds to hash them; a larger one is held alone.
+        events_at_once: pictures that a process works on at once: threads that have no batch help those that have one.
         decode_seconds: a decode that takes longer hangs: the process notes it, and ends itself.
         batch_seconds: a batch hands back what it has not begun after so many seconds.
         write_seconds: seconds to wait for the rows of a batch to be durable.
@@ -87,6 +91,9 @@ class WorkerSettings(LogSettings):
     max_image_pixels: Count = MAX_PIXELS
     fast_hash: Literal["auto", "off"] = "auto"
     decoders: Count | None = None
+    pixels_at_once: Count | None = None
+    bytes_in_flight: Count = 128 * 1024 * 1024
+    events_at_once: Count = 8
     decode_seconds: Seconds = 60.0
 
     batch_seconds: Seconds = 90.0

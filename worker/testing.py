@@ -5,7 +5,7 @@ They pass the same conformance tests as the adapters (`tests/contract/worker`).
 
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,10 +31,13 @@ class MemoryObjects:
         """A checksum of the object. Any will do that changes with the content."""
         return zlib.crc32(self._body(key))
 
-    def get(self, key: str, deadline: float) -> Download:  # noqa: ARG002 - memory is never late
+    def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:  # noqa: ARG002 - memory is never late
         """Read an object."""
         self.read.append(key)
-        return Download(self._body(key), zlib.crc32(self._body(key)))
+        body = self._body(key)
+        if reserve is not None:
+            reserve(len(body))
+        return Download(body, zlib.crc32(body))
 
     def check(self, key: str) -> None:
         """See whether the object can be read."""

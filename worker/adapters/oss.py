@@ -6,7 +6,7 @@ checksum (`docs/adr/0014-downloads.md`).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Final, Self
@@ -72,8 +72,8 @@ class OssObjectStore:
             crc: int | None = self._bucket.head_object(key).server_crc
         return crc
 
-    def get(self, key: str, deadline: float) -> Download:
-        """Read an object whole.
+    def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
+        """Read an object whole. `reserve` is told its size first, or the cap where OSS does not tell the size.
 
         Raises:
             TooLarge: more bytes than the cap.
@@ -85,7 +85,7 @@ class OssObjectStore:
         with _oss_errors():
             result = self._bucket.get_object(key)
             try:
-                body = self._read(result, deadline)
+                body = self._read(result, deadline, reserve)
             finally:
                 # After a whole body this gives the connection back to the pool, after half of one it closes it.
                 result.resp.response.close()
@@ -104,11 +104,13 @@ class OssObjectStore:
         with _oss_errors():
             self._bucket.put_object(key, body)
 
-    def _read(self, result: Any, deadline: float) -> bytes:
+    def _read(self, result: Any, deadline: float, reserve: Callable[[int], None] | None) -> bytes:
         """Read the body as it is stored. A single `recv` at a time, so that a dripping server meets the deadline."""
         length: int | None = result.content_length
         if length is not None and length > self._max_bytes:
             raise TooLarge(f"{length:,} bytes, {self._max_bytes:,} are admitted")
+        if reserve is not None:
+            reserve(self._max_bytes if length is None else length)
         raw = result.resp.response
         body = BytesIO()
         while chunk := raw.read1(_CHUNK, decode_content=False):

@@ -90,6 +90,20 @@ def create_draft_vector(file: BinaryIO | bytes) -> bytes:
         return _packed(imagehash.average_hash(image).hash)
 
 
+def count_pixels(body: bytes) -> int:
+    """Read in a picture's header how many pixels it has; 0 where `create_vector` refuses it without decoding it."""
+    frame = fasthash.plain_frame(body)
+    if frame is not None:
+        return frame.width * frame.height
+    try:
+        with Image.open(BytesIO(body), formats=FORMATS) as image:
+            return image.width * image.height
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - `create_vector` meets it again, and says what is wrong
+        return 0
+
+
 @cache
 def fast_path_fault() -> str | None:
     """Find out, once in a process, whether there is a fast way and it does as the reference does; None if so.

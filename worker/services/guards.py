@@ -1,6 +1,6 @@
 """OSS and Milvus behind the fuse: asked only while it is whole, and what they refuse for all blows it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -35,10 +35,10 @@ class GuardedObjects:
         with self._guarded(key):
             return self._objects.crc(key)
 
-    def get(self, key: str, deadline: float) -> Download:
+    def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
         """Read an object."""
         with self._guarded(key):
-            download = self._objects.get(key, deadline)
+            download = self._objects.get(key, deadline, reserve)
         if key not in self._read:
             self._read = (key, *self._read)[:_REMEMBERED]
         return download

@@ -18,7 +18,9 @@ from contract import InvalidMessage, LookalikeError, Reason, UploadEvent, decode
 from worker.core.errors import IdCollision
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
 from worker.ports import Claims, ObjectStore, Row, RowWriter, VectorIndex
+from worker.services.helpers import Helpers
 from worker.services.removal import Removal
+from worker.services.room import Room
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,23 @@ class _Known:
     locked: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What the events of a message share.
+
+    Attributes:
+        begun: when work on it began, by the monotonic clock.
+        attempt: which try it is, from 1.
+        since: when it was enqueued, in seconds since 1970.
+        known: of its pictures.
+    """
+
+    begun: float
+    attempt: int
+    since: float
+    known: _Known
+
+
 class Ingest:
     """Indexes events. It is shared by the threads of a process."""
 
@@ -70,16 +89,36 @@ class Ingest:
         create_vector: Callable[[bytes], bytes],
         *,
         removal: Removal,
+        helpers: Helpers,
+        room: Room,
         policy: RetryPolicy,
         budget: Budget,
         stopping: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Index events.
+
+        Args:
+            objects: the pictures.
+            index: the rows.
+            claims: on the pictures.
+            writer: of the rows.
+            create_vector: from a picture's bytes to its vector.
+            removal: of rows whose objects are gone.
+            helpers: who join in the work on a message.
+            room: in bytes, for the bodies that were downloaded and are not yet hashed.
+            policy: what a failure means.
+            budget: of seconds.
+            stopping: whether nothing more may begin.
+            monotonic: a clock.
+        """
         self._objects = objects
         self._index = index
         self._claims = claims
         self._writer = writer
         self._removal = removal
+        self._helpers = helpers
+        self._room = room
         self._create_vector = create_vector
         self._policy = policy
         self._budget = budget
@@ -108,24 +147,14 @@ class Ingest:
         except LookalikeError as error:
             return _in_order(outcomes | {n: self._policy.decide(event, error, attempt) for n, event in todo.items()})
 
+        batch = _Batch(begun, attempt, since, known)
         rows: dict[int, Row] = {}
         unchanged: dict[int, Row] = {}
-        for n, event in todo.items():
-            id_ = row_id(event.company_id, event.meta_id)
-            stored = known.rows.get(id_)
-            with _bound(event):
-                if id_ in known.locked:
-                    outcomes[n] = Retry(event, "a delete of it is under way", _LOCKED_SECONDS, counts=False)
-                elif why := self._must_hand_back(begun):
-                    outcomes[n] = Retry(event, why, 0, counts=False)
-                else:
-                    try:
-                        row = self._row(event, stored, sure=id_ not in known.unsure)
-                    except Exception as error:  # noqa: BLE001 - whatever one picture does, its siblings go on
-                        outcomes[n] = self._failed(event, error, attempt, known, since)
-                    else:
-                        outcomes[n] = Unchanged(event) if row is stored else Indexed(event)
-                        (unchanged if row is stored else rows)[n] = row
+        tried = self._helpers.map(lambda event: self._try(event, batch), list(todo.values()))
+        for n, (outcome, row) in zip(todo, tried, strict=True):
+            outcomes[n] = outcome
+            if row is not None:
+                (rows if isinstance(outcome, Indexed) else unchanged)[n] = row
         failed = self._write(rows, todo, attempt)
         done = {n: row for n, row in (rows | unchanged).items() if n not in failed}
         try:
@@ -136,6 +165,24 @@ class Ingest:
             delay = min(self._policy.cap, _lost_delay(self._monotonic() - begun))
             failed |= {n: _overtaken(todo[n], delay) for n, row in done.items() if row.id in lost}
         return _in_order(outcomes | failed)
+
+    def _try(self, event: UploadEvent, batch: _Batch) -> tuple[Outcome, Row | None]:
+        """Work on one event, up to its row: what becomes of it if that is written, and the row if it has one.
+
+        An event that is unchanged has the row that is stored. Whatever one picture does, its siblings go on.
+        """
+        id_ = row_id(event.company_id, event.meta_id)
+        stored = batch.known.rows.get(id_)
+        with _bound(event):
+            if id_ in batch.known.locked:
+                return Retry(event, "a delete of it is under way", _LOCKED_SECONDS, counts=False), None
+            if why := self._must_hand_back(batch.begun):
+                return Retry(event, why, 0, counts=False), None
+            try:
+                row = self._row(event, stored, sure=id_ not in batch.known.unsure)
+            except Exception as error:  # noqa: BLE001 - as above
+                return self._failed(event, error, batch), None
+            return (Unchanged(event) if row is stored else Indexed(event)), row
 
     def _must_hand_back(self, begun: float) -> str | None:
         """Why a batch that began then begins no further event; None where it may."""
@@ -178,48 +225,54 @@ class Ingest:
             n: self._policy.decide(events[n], refused[row.id], attempt) for n, row in rows.items() if row.id in refused
         }
 
-    def _failed(self, event: UploadEvent, error: Exception, attempt: int, known: _Known, since: float) -> Outcome:
+    def _failed(self, event: UploadEvent, error: Exception, batch: _Batch) -> Outcome:
         """Say what an error means for an event.
 
         An object that is gone takes its row along, if that was written since the event was enqueued: it may be of an
         attempt that was under way when the picture was deleted. An older row is left to a delete, so that a bucket that
         was named wrong does not empty the index.
         """
-        outcome = self._policy.decide(event, error, attempt)
+        outcome = self._policy.decide(event, error, batch.attempt)
         if not (isinstance(outcome, Dead) and outcome.reason is Reason.NOT_FOUND):
             return outcome
+        known = batch.known
         id_ = row_id(event.company_id, event.meta_id)
         try:
             rows = self._index.lookup({id_: event.company_id}, fresh=True) if id_ in known.unsure else known.rows
             stored = rows.get(id_)
             ours = stored is not None and stored.object_key == event.object_key
-            if stored is not None and ours and stored.indexed_at / 1000 >= since - _SKEW_SECONDS:
+            if stored is not None and ours and stored.indexed_at / 1000 >= batch.since - _SKEW_SECONDS:
                 self._removal.withdraw(stored)
         except LookalikeError as again:
-            return self._policy.decide(event, again, attempt)
+            return self._policy.decide(event, again, batch.attempt)
         return outcome
 
     def _row(self, event: UploadEvent, stored: Row | None, *, sure: bool) -> Row:
         """Make the event's row; the stored one where it is already that, and is sure to be the last."""
         id_ = row_id(event.company_id, event.meta_id)
-        same = sure and stored is not None and stored.object_key == event.object_key
         if stored is not None and (stored.company_id, stored.meta_id) != (event.company_id, event.meta_id):
             raise IdCollision(f"its primary key {id_} is that of another picture")
-        if stored is not None and same and self._objects.crc(event.object_key) == stored.content_crc:
-            return stored
-        download = self._objects.get(event.object_key, self._monotonic() + self._budget.each)
-        vector = self._create_vector(download.body)
+        trusted = stored if sure and stored is not None and stored.object_key == event.object_key else None
+        if trusted is not None and self._objects.crc(event.object_key) == trusted.content_crc:
+            return trusted
+        vector, crc = self._hash(event.object_key)
         row = Row(
             id=id_,
             meta_id=event.meta_id,
             company_id=event.company_id,
             image_vector=vector,
             object_key=event.object_key,
-            content_crc=download.crc,
+            content_crc=crc,
             indexed_at=time.time_ns() // 1_000_000,
         )
-        unchanged = sure and stored is not None and replace(row, indexed_at=stored.indexed_at) == stored
-        return stored if stored is not None and unchanged else row
+        return trusted if trusted is not None and replace(row, indexed_at=trusted.indexed_at) == trusted else row
+
+    def _hash(self, key: str) -> tuple[bytes, int]:
+        """Read an object and hash it: its vector, and its CRC-64. There is room for its bytes from before to after."""
+        deadline = self._monotonic() + self._budget.each
+        with self._room.reservation(deadline) as reserve:
+            download = self._objects.get(key, deadline, reserve)
+            return self._create_vector(download.body), download.crc
 
 
 def _decode(raw: object) -> UploadEvent | Dead:

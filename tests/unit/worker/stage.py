@@ -9,8 +9,10 @@ from contract import Item, UploadEvent, row_id
 from worker.core.errors import Transient
 from worker.core.outcomes import Outcome, RetryPolicy
 from worker.ports import Row
+from worker.services.helpers import Helpers
 from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
+from worker.services.room import Room
 from worker.services.writer import GroupWriter
 from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects
 
@@ -146,6 +148,8 @@ class Stage:
                 GroupWriter(index, max_rows=100),
                 lambda body: body.ljust(8, b"\0"),
                 removal=Removal(index, claims, delete_seconds=0),
+                helpers=Helpers(1),
+                room=Room(1000),
                 policy=RetryPolicy(attempts=10_000),
                 budget=Budget(begin=1000, each=1000, write=1000),
             )

@@ -11,8 +11,10 @@ from worker.core.outcomes import Indexed, Outcome, Retry, RetryPolicy
 from worker.ports import Row
 from worker.services.fuse import Fuse, FuseRules
 from worker.services.guards import GuardedIndex, GuardedObjects
+from worker.services.helpers import Helpers
 from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
+from worker.services.room import Room
 from worker.services.writer import GroupWriter
 from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects
 
@@ -66,6 +68,8 @@ class World:
             GroupWriter(self.index, max_rows=100),
             lambda _: bytes(8),
             removal=Removal(self.index, claims, delete_seconds=0),
+            helpers=Helpers(1),
+            room=Room(1000),
             policy=RetryPolicy(),
             budget=Budget(begin=60, each=60, write=60),
             stopping=lambda: False,

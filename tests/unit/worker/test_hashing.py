@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.corpus import corpus, encode, photos, png_of
 from worker.core.errors import NotAnImage, TooLarge
-from worker.core.hashing import MAX_PIXELS, create_vector, limit_pixels
+from worker.core.hashing import MAX_PIXELS, count_pixels, create_vector, limit_pixels
 
 
 def reference(body: bytes) -> bytes:
@@ -101,3 +101,17 @@ def test_hostile_bytes_give_a_vector_or_a_refusal(noise: bytes, name: str, where
     except (NotAnImage, TooLarge):
         return
     assert len(vector) == 8
+
+
+def test_pixels_are_counted_without_decoding() -> None:
+    """For every picture they are as many as Pillow says; a broken header has none, nor has a bomb that Pillow opens."""
+    for name, body in corpus():
+        with Image.open(BytesIO(body)) as image:
+            assert count_pixels(body) == image.width * image.height, name
+    assert count_pixels(b"no picture") == 0
+    limit_pixels(100)
+    try:
+        assert count_pixels(png_of(20, 20)) == 0
+        assert count_pixels(encode(Image.new("RGB", (20, 20)), "JPEG")) == 400  # refused, but not by its header
+    finally:
+        limit_pixels(MAX_PIXELS)

@@ -1,5 +1,6 @@
 """One outcome for each event of a message, and no event fails its siblings."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,8 +17,10 @@ from worker.core.errors import Misconfigured, Transient
 from worker.core.hashing import create_vector
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
 from worker.ports import Claimed, Download, Row
+from worker.services.helpers import Helpers
 from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
+from worker.services.room import Room
 from worker.services.writer import GroupWriter
 from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects
 
@@ -28,12 +31,15 @@ BLUE = encode(Image.linear_gradient("L"), "PNG")
 class World:
     """An ingest with everything around it in memory."""
 
-    def __init__(self, *, create: Callable[[bytes], bytes] = create_vector) -> None:
+    def __init__(
+        self, *, create: Callable[[bytes], bytes] = create_vector, at_once: int = 1, room: int = 10**7
+    ) -> None:
         self.passed = 0.0
         self.stopping = False
         self.objects = MemoryObjects({"red": RED, "blue": BLUE, "text": b"no picture"})
         self.index = MemoryIndex()
         self.claims = MemoryClaims()
+        self.room = Room(room)
         self.ingest = Ingest(
             self.objects,
             self.index,
@@ -41,6 +47,8 @@ class World:
             GroupWriter(self.index, max_rows=100),
             create,
             removal=Removal(self.index, self.claims, delete_seconds=0),
+            helpers=Helpers(at_once),
+            room=self.room,
             policy=RetryPolicy(),
             budget=Budget(begin=60, each=60, write=60),
             stopping=lambda: self.stopping,
@@ -278,9 +286,9 @@ def test_a_worker_that_stops_hands_back_what_it_has_not_begun() -> None:
     world = World()
     download = world.objects.get
 
-    def stop_after(key: str, deadline: float) -> Download:
+    def stop_after(key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
         world.stopping = True
-        return download(key, deadline)
+        return download(key, deadline, reserve)
 
     world.objects.get = stop_after  # type: ignore[method-assign]
     assert world(event("red", 1), event("blue", 2)) == [
@@ -288,6 +296,87 @@ def test_a_worker_that_stops_hands_back_what_it_has_not_begun() -> None:
         Retry(valid("blue", 2), "the worker is stopping", 0, counts=False),
     ]
     assert {row.meta_id for row in world.index.rows.values()} == {1}
+
+
+def test_the_events_of_a_message_are_worked_on_at_once() -> None:
+    """Four downloads are under way together, or the barrier would break; then four decodes are."""
+    barrier = threading.Barrier(4)
+
+    def create(body: bytes) -> bytes:
+        barrier.wait(10)
+        return create_vector(body)
+
+    world = World(create=create, at_once=4)
+    download = world.objects.get
+
+    def slow(key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
+        barrier.wait(10)
+        return download(key, deadline, reserve)
+
+    world.objects.get = slow  # type: ignore[method-assign]
+    sent = [event("red" if n % 2 else "blue", n) for n in range(4)]
+    assert world(*sent) == [Indexed(valid("red" if n % 2 else "blue", n)) for n in range(4)]
+    assert world.index.upserts == [4]
+
+
+def test_helpers_hand_back_what_has_not_begun() -> None:
+    """Those in hand when the worker is told to stop are finished, all four of them."""
+    world = World(at_once=4)
+    download = world.objects.get
+    barrier = threading.Barrier(4)
+
+    def stop_after(key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
+        barrier.wait(10)
+        world.stopping = True
+        return download(key, deadline, reserve)
+
+    world.objects.get = stop_after  # type: ignore[method-assign]
+    outcomes = world(*(event("red", n) for n in range(20)))
+    assert outcomes == [
+        *(Indexed(valid("red", n)) for n in range(4)),
+        *(Retry(valid("red", n), "the worker is stopping", 0, counts=False) for n in range(4, 20)),
+    ]
+
+
+def test_bodies_wait_for_room() -> None:
+    """Of bodies that fill half of the room and more, no two are held at a time, from before the read to the hash."""
+    held, most = 0, 0
+    lock = threading.Lock()
+
+    def create(body: bytes) -> bytes:
+        nonlocal held
+        vector = create_vector(body)
+        with lock:
+            held -= 1
+        return vector
+
+    world = World(create=create, at_once=4, room=max(len(RED), len(BLUE)))
+    download = world.objects.get
+
+    def counted(key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
+        nonlocal held, most
+        body = download(key, deadline, reserve)
+        with lock:
+            held += 1
+            most = max(most, held)
+        return body
+
+    world.objects.get = counted  # type: ignore[method-assign]
+    outcomes = world(*(event("red" if n % 2 else "blue", n) for n in range(40)))
+    assert all(isinstance(outcome, Indexed) for outcome in outcomes)
+    assert (held, most) == (0, 1)
+
+
+def test_a_body_that_finds_no_room_in_time_is_tried_again() -> None:
+    """The deadline of an object is that of its room too."""
+    world = World(at_once=1, room=10)
+    with world.room.take(10):
+        world.passed -= 59.99
+        (outcome,) = world(event("red"))
+    assert isinstance(outcome, Retry)
+    assert "no room" in outcome.error
+    world.passed = 0.0
+    assert world(event("red")) == [Indexed(valid("red"))]
 
 
 def test_a_row_that_is_refused_is_dead_and_its_siblings_are_indexed() -> None:
