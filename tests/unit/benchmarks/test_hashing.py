@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.hashing import measure, show
-from benchmarks.pictures import within
+from benchmarks.photos import within
 
 
 def test_both_ways_are_measured_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
