@@ -13,8 +13,8 @@ from PIL import Image
 from devstack import pictures
 
 # What Debian's packages hold beside photos is drawn: wallpapers, masks, charts and checkerboards.
-_NATURE: Final = Path("backgrounds/mate/nature")
-_NATURE_PHOTOS: Final = (
+_WALLPAPERS: Final = Path("backgrounds/mate/nature")
+NATURE: Final = (
     "Aqua.jpg",
     "Blinds.jpg",
     "Dune.jpg",
@@ -28,8 +28,8 @@ _NATURE_PHOTOS: Final = (
     "Wood.jpg",
     "YellowFlower.jpg",
 )
-_EXAMPLES: Final = Path("doc/opencv-doc/examples/data")
-_EXAMPLE_PHOTOS: Final = (
+_SAMPLES: Final = Path("doc/opencv-doc/examples/data")
+EXAMPLES: Final = (
     "aero1.jpg",
     "aloeL.jpg",
     "apple.jpg",
@@ -80,8 +80,8 @@ def find(share: Path = Path("/usr/share")) -> Photos:
 
     Nothing is installed here. `apt-get install mate-backgrounds opencv-doc` brings Debian's.
     """
-    large = [share / _NATURE / name for name in _NATURE_PHOTOS]
-    small = [share / _EXAMPLES / name for name in _EXAMPLE_PHOTOS]
+    large = [share / _WALLPAPERS / name for name in NATURE]
+    small = [share / _SAMPLES / name for name in EXAMPLES]
     if all(file.is_file() for file in large + small):
         shipped = tuple(file.read_bytes() for file in large + small)
         source = f"Debian's mate-backgrounds ({len(large)} photos) and opencv-doc ({len(small)})"
