@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest chaos format fuzz-hash sanitize-hash bench bench-hash \
+.PHONY: help install demo test lint types architecture pytest chaos format fuzz-hash sanitize-hash bench \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -65,11 +66,13 @@ sanitize-hash: $(INSTALLED) ## Run the C of the fast hash with address and undef
 	$(UNDER_SANITIZERS) $(BIN)/python -m tests.kernel $(SANITIZED)
 	$(UNDER_SANITIZERS) $(BIN)/python -W ignore -m tests.fuzz --kernel $(SANITIZED) --count 1000 $(ARGS)
 
-bench: $(INSTALLED) ## Measure everything, on a quiet machine; ARGS="--list", "--quick" or sections narrow it
-	$(BIN)/python -m benchmarks $(ARGS)
+# What Lookalike is compared to comes into the same environment, with the same versions of all that dev.txt holds.
+$(COMPARED): $(INSTALLED) requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/bench.txt
+	@touch $@
 
-bench-hash: $(INSTALLED) ## Measure the fast hash against the reference, on a quiet machine; ARGS="--quick" only tries it
-	$(BIN)/python -m benchmarks.hashing $(ARGS)
+bench: $(COMPARED) ## Measure everything, on a quiet machine; ARGS="--list", "--quick" or sections narrow it
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-guarantees: $(INSTALLED) ## Measure what the guarantees cost, on a quiet machine; ARGS="--quick" only tries it
 	$(BIN)/python -m benchmarks.guarantees $(ARGS)
@@ -82,6 +85,7 @@ lock: $(INSTALLED) ## Choose the newest versions that fit, and write the hash-pi
 	$(BIN)/$(LOCK) --upgrade pyproject.toml -o requirements/client.txt
 	$(BIN)/$(LOCK) --upgrade --extra worker pyproject.toml requirements/worker.in -o requirements/worker.txt
 	$(BIN)/$(LOCK) --upgrade --extra dev pyproject.toml requirements/worker.in -o requirements/dev.txt
+	$(BIN)/$(LOCK) --upgrade --overrides requirements/bench-overrides.in requirements/bench.in -o requirements/bench.txt
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .devstack build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -20,7 +20,7 @@ from benchmarks import report
 from benchmarks.cost import Meter
 from benchmarks.enqueuing import Enqueuing, measure_enqueuing
 from benchmarks.ingesting import Bench, Ingesting
-from benchmarks.pictures import large, small
+from benchmarks.photos import large, small
 from benchmarks.report import Measured
 from devstack import Stack
 from producer import ClientSettings

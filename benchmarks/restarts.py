@@ -20,7 +20,7 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks.comparison import interleave
-from benchmarks.pictures import small
+from benchmarks.photos import small
 from benchmarks.report import save
 from contract import INGEST_QUEUE
 from devstack import Stack, Workers

@@ -3,19 +3,18 @@
 import argparse
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import simplejpeg
 from PIL import Image
 from rich.console import Console
 
-from tests.corpus import encode, photos
+from benchmarks.jpegs import make
+from tests.corpus import photos
 from tests.kernel import load
 from worker.core import fasthash
 from worker.core.hashing import create_reference_vector, create_vector, fast_path_fault, limit_pixels
@@ -32,7 +31,7 @@ def jpegs(seed: int) -> Iterator[bytes]:
     random = Random(seed)
     opened = [Image.open(BytesIO(photos()[name])).convert("RGB") for name in _NAMES]
     while True:
-        body = _encoded(random, _picture(random, opened))
+        body = make(random, opened)
         for _ in range(random.choice((0, 0, 1, 1, 1, 2))):
             body = random.choice(_BREAKS)(random, body)
         yield body
@@ -50,48 +49,6 @@ def is_fast(body: bytes) -> bool:
     """Whether the fast way takes this picture."""
     frame = fasthash.plain_frame(body)
     return frame is not None and frame.width * frame.height <= PIXELS and fasthash.thumbnail(body, frame) is not None
-
-
-def _picture(random: Random, opened: Sequence[Image.Image]) -> Image.Image:
-    longest = random.choice((9, 40, 200, 200, 600, 1500))
-    size = random.randint(1, longest), random.randint(1, longest)
-    if random.random() < 0.2:
-        pixels = np.random.default_rng(random.getrandbits(32)).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-        return Image.fromarray(pixels)
-    return random.choice(opened).resize(size, box=_box(random))
-
-
-def _box(random: Random) -> tuple[int, int, int, int]:
-    left, top = random.randint(0, 200), random.randint(0, 100)
-    return left, top, left + random.randint(1, 200), top + random.randint(1, 200)
-
-
-def _encoded(random: Random, picture: Image.Image) -> bytes:
-    kind = random.random()
-    if kind < 0.08:
-        sampling = random.choice(("440", "411", "420"))
-        return bytes(simplejpeg.encode_jpeg(np.array(picture), random.randint(1, 100), colorsubsampling=sampling))
-    options: dict[str, Any] = {
-        "quality": random.randint(1, 100),
-        "subsampling": random.randint(0, 2),
-        "progressive": random.random() < 0.3,
-        "optimize": random.random() < 0.3,
-        "restart_marker_blocks": random.choice((0, 0, 0, 1, 7)),
-    }
-    if random.random() < 0.3:
-        exif = Image.Exif()
-        exif[0x0112] = random.randint(0, 9)
-        options |= {"exif": exif, "comment": b"of no matter", "icc_profile": random.randbytes(300)}
-    if kind < 0.2:
-        picture = picture.convert(random.choice(("L", "L", "CMYK")))
-    elif kind < 0.24:
-        options["keep_rgb"] = True
-    elif kind < 0.28:
-        return encode(picture, "MPO", save_all=True, append_images=[picture])
-    try:
-        return encode(picture, "JPEG", **options)
-    except OSError:  # Pillow's buffer is too small for some of these
-        return encode(picture, "JPEG")
 
 
 def _truncate(random: Random, body: bytes) -> bytes:

@@ -49,3 +49,15 @@ def test_the_fast_crc_is_the_one_that_is_installed(name: str) -> None:
     marker = requirements["crcmod"].marker
     assert marker is not None
     assert not marker.evaluate()
+
+
+def test_what_the_benchmark_compares_to_changes_nothing_else() -> None:
+    """It is installed beside dev.txt: what is in both has one version, and torch comes nowhere."""
+    locks = {lock.name: set(re.findall(r"^[a-z0-9].*?==[^ ]+", lock.read_text(), re.MULTILINE)) for lock in LOCKS}
+    of_dev = {line.partition("==")[0] for line in locks["dev.txt"]}
+    both = {line for line in locks["bench.txt"] if line.partition("==")[0] in of_dev}
+    assert both
+    assert both <= locks["dev.txt"]
+    marker = pinned(next(lock for lock in LOCKS if lock.name == "bench.txt"))["torch"].marker
+    assert marker is not None
+    assert not marker.evaluate()
