@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from celery import Task, signals
+from celery.concurrency.prefork import TaskPool as ProcessPool
 
 from contract import SEARCH_QUEUE, LookalikeError
 from producer.app import make_app
@@ -63,6 +64,19 @@ def _know_own_queues(sender: str, instance: Any, **_: Any) -> None:
 def _begin_in_pool(**_: Any) -> None:
     """A child that was killed with its fuse blown must not leave a worker that never consumes again."""
     runtimes.current().inherit()
+    _warm()
+
+
+@signals.worker_ready.connect
+def _begin_in_threads(sender: Any, **_: Any) -> None:
+    """The main process of a pool of processes answers no searches, and forks, which gRPC does not survive."""
+    if not isinstance(sender.pool, ProcessPool):
+        _warm()
+
+
+def _warm() -> None:
+    if SEARCH_QUEUE in app.amqp.queues.consume_from:
+        runtimes.current().warm()
 
 
 @signals.task_prerun.connect
