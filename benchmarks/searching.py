@@ -35,6 +35,9 @@ _OURS: Final = "Lookalike, through the queue"
 _PYMILVUS: Final = "pymilvus alone"
 _FAISS: Final = "FAISS, in memory"
 
+# As Milvus is asked by one caller at a time, and because threads of OpenMP that wait for work keep the cores busy.
+faiss.omp_set_num_threads(1)
+
 Search = Callable[[NDArray[np.uint8]], list[list[int]]]
 
 

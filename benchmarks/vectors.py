@@ -64,7 +64,7 @@ def fill(client: MilvusClient, name: str, vectors: Vectors, begin: int, progress
     for start in range(begin, len(vectors.bits), _CHUNK * PARTITIONS):
         stop = min(start + _CHUNK * PARTITIONS, len(vectors.bits))
         for partition in range(PARTITIONS):
-            if rows := list(_rows(vectors, start, stop, partition)):
+            if rows := list(rows_of(vectors, start, stop, partition)):
                 client.upsert(name, rows, partition_name=partition_name(partition), timeout=_CALL_SECONDS)
         progress(stop)
     client.flush(name, timeout=_CALL_SECONDS)
@@ -94,7 +94,8 @@ def settle(client: MilvusClient, name: str, rows: int) -> None:
     raise NotSettled(f"{name}: segments still change")
 
 
-def _rows(vectors: Vectors, start: int, stop: int, partition: int) -> Iterator[dict[str, object]]:
+def rows_of(vectors: Vectors, start: int, stop: int, partition: int) -> Iterator[dict[str, object]]:
+    """Make the rows `start` to `stop` (exclusive) that belong in a partition, as Milvus takes them."""
     for company_id in range(partition, TENANTS, PARTITIONS):
         for n in range(start + (company_id - start) % TENANTS, stop, TENANTS):
             yield {
