@@ -41,6 +41,7 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # Threads cannot be cancelled; a task that finishes after the connection was lost runs again, which is harmless.
 worker_cancel_long_running_tasks_on_connection_loss = False
+# Celery's own would end the worker where kombu fails over a connection that is gone.
 worker_consumer = "worker.consumer:Consumer"
 
 # Callers read results within seconds; an hour is for those who poll.

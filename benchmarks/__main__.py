@@ -8,11 +8,11 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import agreement, report
 from benchmarks.section import Section
 
 RESULTS: Final = Path(__file__).parent / "results"
-SECTIONS: Final[tuple[Section, ...]] = ()
+SECTIONS: Final[tuple[Section, ...]] = (agreement.SECTION,)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -100,7 +100,7 @@ def print_table(console: Console, table: ReportTable) -> None:
     """Print a table and its notes. Numbers have three significant digits."""
     shown = Table(title=table.title, title_justify="left", box=SIMPLE_HEAD)
     for column, value in table.rows[0].items():
-        shown.add_column(column, justify="left" if isinstance(value, str) else "right", no_wrap=True)
+        shown.add_column(column, justify="left" if isinstance(value, str) else "right", overflow="fold")
     for row in table.rows:
         shown.add_row(*map(_cell, row.values()))
     console.print(shown)

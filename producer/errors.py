@@ -48,12 +48,13 @@ def vendor_errors(what: str) -> Iterator[None]:
         raise ServiceUnavailable(f"{what}: {type(error).__name__}: {error}") from error
     except AttributeError as error:
         # What kombu 5.7 raises over a channel that it closed itself, after Redis had refused something.
-        if not _raised_in(error, "kombu"):
+        if not raised_in(error, "kombu"):
             raise
         raise ServiceUnavailable(f"{what}: the connection was closed") from error
 
 
-def _raised_in(error: Exception, package: str) -> bool:
+def raised_in(error: Exception, package: str) -> bool:
+    """Whether an error that was caught was raised in a module of a package."""
     *_, (frame, _) = walk_tb(error.__traceback__)
     module: str = frame.f_globals.get("__name__", "")
     return module.partition(".")[0] == package

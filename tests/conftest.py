@@ -1,12 +1,12 @@
 """What all tests share."""
 
-import socket
 from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import settings
 
 from devstack import Stack
+from devstack.ports import reserve
 
 # The machine may be busy: how long an example takes says nothing.
 settings.register_profile("lookalike", deadline=None)
@@ -27,9 +27,7 @@ def stack_env(stack: Stack) -> Mapping[str, str]:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> Iterator[int]:
+    """A port on which nothing listens, and which nobody else is given while the test runs."""
+    with reserve(["test"], {}) as ports:
+        yield ports["test"]

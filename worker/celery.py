@@ -17,7 +17,7 @@ from producer.consumption import Consumption
 from producer.publisher import Publisher
 from producer.settings import ClientSettings, SettingsError
 from worker import logs, tasks
-from worker.runtime import Runtimes
+from worker.runtimes import Runtimes
 from worker.settings import LogSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)

@@ -63,7 +63,8 @@ class Claimed:
 
     Attributes:
         rows: by id, the rows that are remembered. A read of the index may not show them yet.
-        doubtful: ids of which an attempt that had lost its claim may have written the row: only a fresh read tells.
+        doubtful: ids of which an attempt that had lost its claim may have written the row: the object is to be
+            read again, whatever the row says.
         locked: ids that are being deleted. They were not claimed.
     """
 
@@ -85,6 +86,10 @@ class ObjectStore(Protocol):
     def get(self, key: str, deadline: float) -> Download:
         """Read an object."""
 
+
+class CheckableObjectStore(ObjectStore, Protocol):
+    """An object store that tells whether it still gives an object out."""
+
     def check(self, key: str) -> None:
         """Read one byte of an object, to see whether it can be read."""
 
@@ -100,6 +105,10 @@ class VectorIndex(Protocol):
 
     def delete(self, keys: Mapping[int, int]) -> None:
         """Delete rows by primary key, given with their companies."""
+
+
+class SearchableIndex(VectorIndex, Protocol):
+    """A vector index whose rows are found by their vectors, and counted."""
 
     def search(
         self, vectors: Sequence[bytes], *, company_id: int | None, limit: int, max_distance: int | None, fresh: bool

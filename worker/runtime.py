@@ -331,45 +331,14 @@ class Runtime:
 
 
 def _hasher(settings: WorkerSettings) -> Callable[[bytes], bytes]:
-    """The fast way from bytes to a vector, if it is wanted; the log says where it cannot be had or trusted."""
+    """The profile's way from bytes to a vector: the fast one where it is wanted.
+
+    The log says where it cannot be had or trusted.
+    """
+    if settings.hash == "ahash_draft":
+        return hashing.create_draft_vector
     if settings.fast_hash == "off":
         return hashing.create_reference_vector
     if (fault := hashing.fast_path_fault()) is not None:
         log.warning("fast_hash_off", reason=fault)
     return hashing.create_vector
-
-
-class Runtimes:
-    """Gives each process its own runtime, made from the environment when it is first asked for.
-
-    Args:
-        make_publisher: makes what publishes retries.
-        consumption: of the worker that these processes are; may be replaced until a runtime is made.
-    """
-
-    def __init__(self, make_publisher: Callable[[Ledger], Publisher], consumption: Consumption) -> None:
-        self._make_publisher = make_publisher
-        self.consumption = consumption
-        self._lock = threading.Lock()
-        self._made: tuple[int, Runtime] | None = None
-
-    def current(self) -> Runtime:
-        """The runtime of this process."""
-        with self._lock:
-            if self._made is None or self._made[0] != os.getpid():
-                runtime = Runtime(WorkerSettings.from_env(), self._make_publisher, self.consumption)
-                self._made = os.getpid(), runtime
-            return self._made[1]
-
-    def stop(self) -> None:
-        """Have this process hand back what it has not begun. It takes no lock, for it runs in a handler of signals."""
-        made = self._made
-        if made is not None and made[0] == os.getpid():
-            made[1].stop()
-
-    def close(self) -> None:
-        """Close this process' runtime, if it has one."""
-        with self._lock:
-            if self._made is not None and self._made[0] == os.getpid():
-                self._made[1].close()
-                self._made = None

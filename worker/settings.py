@@ -32,7 +32,7 @@ class WorkerSettings(LogSettings):
         milvus_uri: address of Milvus.
         milvus_token: `user:password`, or an API key.
         collection: the first part of the collections' names.
-        hash: the hash profile.
+        hash: the hash profile. `ahash` is the reference; `ahash_draft` is faster, and not the same.
         index_type: the index of a collection that is made. BIN_FLAT compares with every row, and is exact.
         index_nlist: clusters of a BIN_IVF_FLAT index.
         search_nprobe: clusters of a BIN_IVF_FLAT index that a search looks into.
@@ -68,7 +68,7 @@ class WorkerSettings(LogSettings):
     milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://", repr=False)]
     milvus_token: Annotated[str, Field(repr=False)] = ""
     collection: Name = "images"
-    hash: Literal["ahash"] = "ahash"
+    hash: Literal["ahash", "ahash_draft"] = "ahash"
     index_type: Literal["BIN_FLAT", "BIN_IVF_FLAT"] = "BIN_FLAT"
     index_nlist: Annotated[int, Field(ge=1, le=65536)] = 128
     search_nprobe: Annotated[int, Field(ge=1, le=65536)] = 32

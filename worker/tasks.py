@@ -3,7 +3,6 @@
 import time
 from typing import Any, Final
 
-import structlog
 from billiard.exceptions import WorkerLostError
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
@@ -26,10 +25,9 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
 )
+from worker.consumer import Enduring
 from worker.core.errors import Busy, Misconfigured, Transient
-from worker.runtime import Runtimes
-
-log = structlog.get_logger(__name__)
+from worker.runtimes import Runtimes
 
 _REDELIVER_SECONDS: Final = 1.0
 
@@ -42,28 +40,6 @@ def register(app: Celery, runtimes: Runtimes) -> None:
     _register_writes(app, runtimes)
     _register_reads(app, runtimes)
     _register_upkeep(app, runtimes)
-
-
-class Enduring(Request):
-    """A request whose message may be of a connection that is gone.
-
-    kombu 5.7 fails with an AttributeError over such a connection, which Celery takes for a bug: the worker would end.
-    The message is delivered again all the same, when the visibility timeout is over.
-    """
-
-    def acknowledge(self) -> None:
-        """Take the message off the queue for good."""
-        try:
-            super().acknowledge()
-        except AttributeError as error:
-            log.warning("message_not_acknowledged", task_id=self.id, error=str(error))
-
-    def reject(self, requeue: bool = False) -> None:
-        """Give the message back, or throw it away."""
-        try:
-            super().reject(requeue)
-        except AttributeError as error:
-            log.warning("message_not_given_back", task_id=self.id, error=str(error))
 
 
 def _watched(runtimes: Runtimes) -> type[Request]:

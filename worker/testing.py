@@ -123,8 +123,8 @@ class MemoryIndex:
 class MemoryClaims:
     """Claims, and the rows last known to be right. Nothing expires.
 
-    `held` has the token of each claim, `locked` the ids that a delete has, `doubtful` those whose row only a fresh read
-    tells.
+    `held` has the token of each claim, `locked` the ids that a delete has, `doubtful` those whose object is to be read
+    again, whatever the row says.
     """
 
     rows: dict[int, Row] = field(default_factory=dict)

@@ -2,11 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import Final, Self
 
 import redis
@@ -23,6 +22,7 @@ from producer.ledger import Ledger
 from producer.publisher import Publisher
 from producer.settings import ClientSettings
 from tests.chaos.verdict import Row
+from tests.repeating import every
 from worker.adapters.oss import OssObjectStore
 from worker.settings import WorkerSettings
 
@@ -85,7 +85,7 @@ class Rig:
             self.oss = FaultClient(self.stack.env["LOOKALIKE_OSS_ENDPOINT"])
             self._objects = opening.enter_context(closing(OssObjectStore.from_settings(WorkerSettings.from_env())))
             self._threads = opening.enter_context(ThreadPoolExecutor(_PUTS))
-            opening.enter_context(_every(_SWEEP_SECONDS, self.sweep))
+            opening.enter_context(every(_SWEEP_SECONDS, self.sweep))
             self._open = opening.pop_all()
         return self
 
@@ -200,21 +200,3 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
-    """Call something again and again in a thread of its own."""
-    stop = Event()
-
-    def run() -> None:
-        while not stop.wait(seconds):
-            call()
-
-    thread = Thread(target=run, name=call.__name__)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

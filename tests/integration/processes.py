@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from celery import Celery
 
 from contract import QUEUES, SWEEP
 from producer import Client
+from tests.repeating import every
 
 
 class Worker:
@@ -101,17 +101,8 @@ def on_own_databases(environment: Mapping[str, str], first: int) -> dict[str, st
 @contextmanager
 def swept(environment: Mapping[str, str]) -> Iterator[None]:
     """Have the ledger swept every second, as beat has it every 15 s, by whatever worker takes searches."""
-    stop = threading.Event()
-    with Celery("sweeps", broker=environment["LOOKALIKE_BROKER_URL"], set_as_current=False) as app:
-
-        def ask() -> None:
-            while not stop.wait(1):
-                app.send_task(SWEEP, queue=QUEUES[SWEEP], ignore_result=True, expires=2)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    with (
+        Celery("sweeps", broker=environment["LOOKALIKE_BROKER_URL"], set_as_current=False) as app,
+        every(1, lambda: app.send_task(SWEEP, queue=QUEUES[SWEEP], ignore_result=True, expires=2)),
+    ):
+        yield

@@ -18,10 +18,10 @@ from pymilvus import MilvusClient
 from contract import InvalidMessage, QueryNotFound, QueryRejected, row_id
 from devstack.oss import Fault, FaultClient
 from producer import Client
-from tests.corpus import corpus, photos
+from tests.corpus import corpus, encode, photos
 from tests.integration.processes import Worker, eventually, settled
 from worker.adapters.oss import OssObjectStore
-from worker.core.hashing import create_vector
+from worker.core.hashing import create_draft_vector, create_vector
 from worker.testing import hamming
 
 ROW = ["id", "meta_id", "company_id", "image_vector", "object_key", "content_crc", "indexed_at"]
@@ -255,3 +255,31 @@ def test_every_pool_ingests(
             for n in range(8)
         ]
         assert [result.get(60)["indexed"] for result in made] == [1] * 8
+
+
+def test_the_draft_profile_has_a_collection_of_its_own(
+    start_worker: Callable[..., Worker],
+    celery_only: Celery,
+    bucket: OssObjectStore,
+    milvus: MilvusClient,
+    tmp_path: Path,
+) -> None:
+    """Its workers write there, search there, and say so."""
+    with Image.open(BytesIO(photos()["china.jpg"])) as photo:
+        body = encode(photo.resize((1024, 1024)), "JPEG")
+    bucket.put("draft.jpg", body)
+    event = {"object_key": "draft.jpg", "meta_id": 1, "company_id": 12}
+    with start_worker(
+        "-Q", "draft", "-P", "solo", "-n", "draft@%h", log=tmp_path / "log", LOOKALIKE_HASH="ahash_draft"
+    ):
+        ingest = celery_only.send_task("lookalike.ingest", kwargs={"events": [event]}, queue="draft")
+        assert ingest.get(60)["indexed"] == 1
+        search = celery_only.send_task(
+            "lookalike.search",
+            kwargs={"query": {"object_key": "draft.jpg"}, "company_id": 12, "fresh": True},
+            queue="draft",
+        )
+        found = search.get(60)
+    assert found["hash"] == "ahash_draft"
+    assert [(match["meta_id"], match["distance"]) for match in found["matches"]] == [(1, 0)]
+    assert stored(milvus, "shared_ahash_draft", 12)["draft.jpg"]["image_vector"] == [create_draft_vector(body)]

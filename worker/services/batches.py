@@ -80,7 +80,7 @@ class Batches:
             log.info("batch_already_settled", **begun.settled)
             return cast("IngestResult", begun.settled)
         if begun.queue == QUARANTINE_QUEUE and begun.deaths >= _DEATHS_MAX_QUARANTINED:
-            return self._settle(batch_id, begun, [_killer(event, begun) for event in events])
+            return self._settle(batch_id, begun, [_killer(event, begun) for event in events], tried=False)
         if begun.queue == INGEST_QUEUE and begun.deaths >= _DEATHS_MAX:
             return self._quarantine(batch_id, begun, events)
         with self._leases.hold(batch_id):
@@ -98,24 +98,26 @@ class Batches:
         log.error("batch_quarantined", events=len(events), deaths=begun.deaths, fate=begun.fate)
         result = IngestResult(indexed=0, unchanged=0, dead=0, retried=len(events))
         singles = [_successor([event], begun.attempts - 1, 0, QUARANTINE_QUEUE) for event in events]
-        if self._close(batch_id, begun, result, [], singles):
+        if self._ledger.settle(batch_id, result, self._now(), successors=singles):
             self._publish(singles)
         return result
 
-    def _settle(self, batch_id: str, begun: Begun, outcomes: Sequence[Outcome]) -> IngestResult:
+    def _settle(self, batch_id: str, begun: Begun, outcomes: Sequence[Outcome], *, tried: bool = True) -> IngestResult:
+        """End a batch with its events' outcomes, which come from a try, or from what is known of earlier ones."""
         dead = [outcome for outcome in outcomes if isinstance(outcome, Dead)]
         again = [outcome for outcome in outcomes if isinstance(outcome, Retry)]
         successors = _successors(again, begun)
         result = _count(outcomes)
+        letters = self._letters(dead, begun, attempts=begun.attempts if tried else begun.attempts - 1)
         try:
-            ours = self._close(batch_id, begun, result, dead, successors)
+            ours = self._ledger.settle(batch_id, result, self._now(), dead=letters, successors=successors)
         except DeadLettersFull as error:
             log.error("dead_letters_full", error=str(error), events=len(dead))  # noqa: TRY400 - no traceback is wanted
             successors.append(
                 _successor([one.event for one in dead], begun.attempts - 1, self._wait_when_full, begun.queue)
             )
             result |= {"dead": 0, "retried": result["retried"] + len(dead)}
-            ours = self._close(batch_id, begun, result, [], successors)
+            ours = self._ledger.settle(batch_id, result, self._now(), successors=successors)
         # Where another delivery of the same message was faster, its retries travel already.
         self._publish(successors if ours else self._open_overtaken(again, begun))
         for letter in dead if result["dead"] else ():
@@ -125,21 +127,18 @@ class Batches:
         log.info("batch_settled", attempt=begun.attempts, **result)
         return result
 
-    def _close(
-        self, batch_id: str, begun: Begun, result: IngestResult, dead: Sequence[Dead], successors: Sequence[Batch]
-    ) -> bool:
-        letters = [
+    def _letters(self, dead: Sequence[Dead], begun: Begun, *, attempts: int) -> list[DeadLetter]:
+        return [
             DeadLetter(
                 event=one.event,
                 reason=one.reason,
                 error=one.error,
-                attempts=begun.attempts,
+                attempts=attempts,
                 first_seen=_iso(begun.first_seen),
                 last_seen=_iso(self._now()),
             )
             for one in dead
         ]
-        return self._ledger.settle(batch_id, result, self._now(), dead=letters, successors=successors)
 
     def _open_overtaken(self, again: Sequence[Retry], begun: Begun) -> list[Batch]:
         """Open batches, outside of a settlement, of the events whose rows may stand in place of later ones."""

@@ -8,7 +8,7 @@ import structlog
 
 from contract import LookalikeError
 from worker.core.errors import Misconfigured, ObjectMissing, Permanent
-from worker.ports import Download, Hit, ObjectStore, Row, VectorIndex
+from worker.ports import CheckableObjectStore, Download, Row, VectorIndex
 from worker.services.fuse import Fuse
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ class GuardedObjects:
     and stops nobody else.
     """
 
-    def __init__(self, objects: ObjectStore, fuse: Fuse) -> None:
+    def __init__(self, objects: CheckableObjectStore, fuse: Fuse) -> None:
         self._objects = objects
         self._fuse = fuse
         # Replaced as a whole, never changed: threads share it.
@@ -42,11 +42,6 @@ class GuardedObjects:
         if key not in self._read:
             self._read = (key, *self._read)[:_REMEMBERED]
         return download
-
-    def check(self, key: str) -> None:
-        """See whether an object can be read."""
-        with self._guarded(key):
-            self._objects.check(key)
 
     def probe(self) -> None:
         """Return when an object can be read that could be before, or that was refused first.
@@ -121,20 +116,6 @@ class GuardedIndex:
         """Delete rows."""
         with self._guarded():
             self._index.delete(keys)
-
-    def search(
-        self, vectors: Sequence[bytes], *, company_id: int | None, limit: int, max_distance: int | None, fresh: bool
-    ) -> Sequence[Sequence[Hit]]:
-        """Find the rows nearest to each vector."""
-        with self._guarded():
-            return self._index.search(
-                vectors, company_id=company_id, limit=limit, max_distance=max_distance, fresh=fresh
-            )
-
-    def counts(self) -> Mapping[str, int]:
-        """The number of rows of each of our collections."""
-        with self._guarded():
-            return self._index.counts()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from contract import (
     row_id,
 )
 from worker.core.errors import Misconfigured, ObjectMissing, Permanent, TooLarge, Transient
-from worker.ports import Hit, ObjectStore, VectorIndex
+from worker.ports import Hit, ObjectStore, SearchableIndex
 
 # Milvus returns at most so many rows for a query: "Milvus Limits", topK.
 _MOST: Final = 16_384
@@ -32,7 +32,7 @@ class Search:
     def __init__(
         self,
         objects: ObjectStore,
-        index: VectorIndex,
+        index: SearchableIndex,
         create_vector: Callable[[bytes], bytes],
         *,
         bits: int,

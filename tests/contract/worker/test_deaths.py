@@ -1,29 +1,14 @@
 """A worker that is seen to die or to hang leaves its batch to another at once."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
-from contract import QUARANTINE_QUEUE, Reason, ServiceUnavailable
+from contract import QUARANTINE_QUEUE, Reason
 from producer.ledger import Batch, Ledger
+from tests.contract.worker.outbox import Outbox
 from worker.services.deaths import Deaths
 
 NOW = 1_800_000_000.0
 EVENTS = [{"object_key": "a.jpg", "meta_id": 1, "company_id": 1}]
-
-
-@dataclass
-class Outbox:
-    """Keeps what would be published."""
-
-    sent: list[Batch] = field(default_factory=list)
-    down: bool = False
-
-    def publish(self, batch: Batch) -> None:
-        """Keep it, or fail as a broker does."""
-        if self.down:
-            raise ServiceUnavailable("the broker is away")
-        self.sent.append(batch)
 
 
 @pytest.fixture
@@ -44,7 +29,7 @@ def test_the_batch_is_published_on_its_queue(ledger: Ledger, deaths: Deaths, out
     ledger.record(batch, NOW)
     ledger.begin(batch, NOW, lease=60)
     deaths("b", Reason.TIMEOUT)
-    assert outbox.sent == [batch]
+    assert outbox.sent == [(batch, 0)]
     begun = ledger.begin(batch, NOW + 1, lease=60)
     assert (begun.busy, begun.deaths, begun.fate, begun.attempts) == (False, 1, Reason.TIMEOUT, 2)
 

@@ -9,14 +9,14 @@ import pytest
 from contract import row_id
 from worker.adapters.milvus import MilvusIndex
 from worker.core.errors import RowsRejected
-from worker.ports import Row, VectorIndex
+from worker.ports import Row, SearchableIndex
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 from worker.testing import MemoryIndex, hamming
 
 
 @pytest.fixture(params=["memory", "milvus"])
-def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
+def index(request: pytest.FixtureRequest) -> Iterator[SearchableIndex]:
     """An empty index."""
     if request.param == "memory":
         yield MemoryIndex()
@@ -36,7 +36,7 @@ def keys(*rows: Row) -> dict[int, int]:
     return {one.id: one.company_id for one in rows}
 
 
-def test_rows_come_back_as_they_were_written(index: VectorIndex) -> None:
+def test_rows_come_back_as_they_were_written(index: SearchableIndex) -> None:
     """Every field survives: extreme ids, an unsigned checksum, any vector, a key of 1,023 bytes."""
     rows = [
         row(-(2**63), 2**63 - 1, vector=bytes(range(8))),
@@ -47,13 +47,13 @@ def test_rows_come_back_as_they_were_written(index: VectorIndex) -> None:
     assert index.lookup(keys(*rows), fresh=True) == {one.id: one for one in rows}
 
 
-def test_what_is_not_there_is_left_out(index: VectorIndex) -> None:
+def test_what_is_not_there_is_left_out(index: SearchableIndex) -> None:
     """A lookup of nothing is empty, and of unknown ids too."""
     assert index.lookup({}) == {}
     assert index.lookup({5: 1, 6: 2}, fresh=True) == {}
 
 
-def test_an_upsert_replaces(index: VectorIndex) -> None:
+def test_an_upsert_replaces(index: SearchableIndex) -> None:
     """Writing an id again leaves one row, the last."""
     index.upsert([row(1), row(2)])
     index.upsert([row(1, vector=b"\x01" * 8, key="b.jpg")])
@@ -74,7 +74,7 @@ def test_an_upsert_replaces(index: VectorIndex) -> None:
     ],
     ids=["long key", "long key in bytes", "short vector", "double vector", "no vector"],
 )
-def test_a_bad_row_is_found_among_good_ones(index: VectorIndex, bad: Row) -> None:
+def test_a_bad_row_is_found_among_good_ones(index: SearchableIndex, bad: Row) -> None:
     """The upsert is refused for what is in it; the group commit names the row to blame, and writes all others."""
     rows = [row(n, n % 5) for n in range(30)] + [bad] + [row(n, n % 5) for n in range(30, 50)]
     with pytest.raises(RowsRejected):
@@ -84,14 +84,14 @@ def test_a_bad_row_is_found_among_good_ones(index: VectorIndex, bad: Row) -> Non
     assert index.lookup(keys(*rows), fresh=True) == {one.id: one for one in rows if one is not bad}
 
 
-def test_vectors_whose_wrong_lengths_cancel_are_refused(index: VectorIndex) -> None:
+def test_vectors_whose_wrong_lengths_cancel_are_refused(index: SearchableIndex) -> None:
     """Milvus counts the bytes of all vectors together: 7 and 9 would pass, and shift every row between them."""
     with pytest.raises(RowsRejected):
         index.upsert([row(1, vector=bytes(7)), row(2, vector=b"\xff" * 8), row(3, vector=bytes(9))])
     assert index.lookup(keys(row(1), row(2), row(3)), fresh=True) == {}
 
 
-def test_a_delete_takes_only_what_is_named(index: VectorIndex) -> None:
+def test_a_delete_takes_only_what_is_named(index: SearchableIndex) -> None:
     """The rest stays, and deleting again does no harm."""
     rows = [row(n, company) for n in range(3) for company in (1, 2)]
     index.upsert(rows)
@@ -101,7 +101,7 @@ def test_a_delete_takes_only_what_is_named(index: VectorIndex) -> None:
         assert set(index.lookup(keys(*rows), fresh=True)) == left
 
 
-def test_a_search_finds_the_nearest_of_one_tenant(index: VectorIndex) -> None:
+def test_a_search_finds_the_nearest_of_one_tenant(index: SearchableIndex) -> None:
     """Distances are Hamming's, nearest first, and no other company's rows are among them."""
     vectors = [(2**n - 1).to_bytes(8) for n in range(60)]
     companies = (1, 17, 2**63 - 1, -(2**63), -(2**63) + 1)
@@ -115,7 +115,7 @@ def test_a_search_finds_the_nearest_of_one_tenant(index: VectorIndex) -> None:
         assert {hit.object_key for hit in hits} == {"a.jpg"}
 
 
-def test_a_search_of_all_tenants_says_whose_each_row_is(index: VectorIndex) -> None:
+def test_a_search_of_all_tenants_says_whose_each_row_is(index: SearchableIndex) -> None:
     """Without a company every tenant's rows are found, in whichever partition."""
     rows = [row(1, company) for company in range(-3, 40)]
     index.upsert(rows)
@@ -123,7 +123,7 @@ def test_a_search_of_all_tenants_says_whose_each_row_is(index: VectorIndex) -> N
     assert sorted(hit.company_id for hit in hits) == list(range(-3, 40))
 
 
-def test_the_largest_distance_is_inclusive(index: VectorIndex) -> None:
+def test_the_largest_distance_is_inclusive(index: SearchableIndex) -> None:
     """A bound of 0 finds equal vectors, a bound of 64 finds everything."""
     rows = [row(n, vector=(2**n - 1).to_bytes(8)) for n in (0, 1, 2, 64)]
     index.upsert(rows)
@@ -132,7 +132,7 @@ def test_the_largest_distance_is_inclusive(index: VectorIndex) -> None:
         assert [hit.distance for hit in hits] == expected
 
 
-def test_many_searches_are_answered_in_order(index: VectorIndex) -> None:
+def test_many_searches_are_answered_in_order(index: SearchableIndex) -> None:
     """Each vector has its own hits, up to the largest limit."""
     index.upsert([row(n, vector=n.to_bytes(8)) for n in range(1200)])
     queries = [n.to_bytes(8) for n in range(100)]
@@ -141,7 +141,7 @@ def test_many_searches_are_answered_in_order(index: VectorIndex) -> None:
     assert {len(hits) for hits in results} == {1000}
 
 
-def test_rows_are_counted(index: VectorIndex) -> None:
+def test_rows_are_counted(index: SearchableIndex) -> None:
     """Deleted and replaced rows do not count."""
     index.upsert([row(n) for n in range(5)])
     index.upsert([row(0, key="b.jpg")])

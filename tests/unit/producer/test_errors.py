@@ -6,6 +6,7 @@ from redis.exceptions import ReadOnlyError
 
 from contract import ServiceUnavailable
 from producer.errors import vendor_errors
+from tests.unit.raising import fail_in
 
 
 @pytest.mark.parametrize("error", [OperationalError("away"), ReadOnlyError("replica"), ConnectionResetError()])
@@ -13,11 +14,6 @@ def test_what_vendors_raise_is_unavailability(error: Exception) -> None:
     """The message says what was being done."""
     with pytest.raises(ServiceUnavailable, match=f"^publishing: {type(error).__name__}"), vendor_errors("publishing"):
         raise error
-
-
-def fail_in(module: str) -> None:
-    """Raise an AttributeError in a module of that name."""
-    exec("None.client", {"__name__": module})  # noqa: S102 - the fault cannot be had from kombu at will
 
 
 def test_a_channel_that_kombu_closed_is_unavailability() -> None:
