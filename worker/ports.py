@@ -47,7 +47,7 @@ class Row:
 class Hit(NamedTuple):
     """A row found by a search, and its Hamming distance in bits. Hits sort nearest first, equal distances by id.
 
-    A tuple, because a call of 100 queries makes thousands of them: a frozen dataclass takes nearly three times as long to make.
+    A tuple, because a call of 100 queries makes thousands of them: a frozen dataclass takes nearly three times as long.
     """
 
     distance: int
