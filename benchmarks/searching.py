@@ -218,7 +218,7 @@ def plot(tables: Mapping[str, Table]) -> Figure:
         )
     axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="p50, ms", title="A search for the 10 nearest")
     axes.grid(visible=True, which="both", alpha=0.2)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure
 
 
