@@ -8,11 +8,17 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import agreement, downloads, hashing, report
+from benchmarks import agreement, downloads, enqueue_rate, hashing, report, searching
 from benchmarks.section import Section
 
 RESULTS: Final = Path(__file__).parent / "results"
-SECTIONS: Final[tuple[Section, ...]] = (hashing.SECTION, agreement.SECTION, downloads.SECTION)
+SECTIONS: Final[tuple[Section, ...]] = (
+    hashing.SECTION,
+    agreement.SECTION,
+    downloads.SECTION,
+    enqueue_rate.SECTION,
+    searching.SECTION,
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

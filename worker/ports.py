@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from worker.core.errors import Permanent
 
@@ -44,15 +44,17 @@ class Row:
     indexed_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A row found by a search, and its Hamming distance in bits."""
+class Hit(NamedTuple):
+    """A row found by a search, and its Hamming distance in bits. Hits sort nearest first, equal distances by id.
 
+    A tuple, because a call of 100 queries makes thousands of them: a frozen dataclass takes nearly three times as long.
+    """
+
+    distance: int
     id: int
     meta_id: int
     company_id: int
     object_key: str
-    distance: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class MemoryIndex:
 
     def _nearest(self, vector: bytes, company_id: int | None, max_distance: int | None) -> Iterable[Hit]:
         hits = [
-            Hit(row.id, row.meta_id, row.company_id, row.object_key, hamming(vector, row.image_vector))
+            Hit(hamming(vector, row.image_vector), row.id, row.meta_id, row.company_id, row.object_key)
             for row in self.rows.values()
             if company_id in (None, row.company_id)
         ]

@@ -283,3 +283,21 @@ def test_the_draft_profile_has_a_collection_of_its_own(
     assert found["hash"] == "ahash_draft"
     assert [(match["meta_id"], match["distance"]) for match in found["matches"]] == [(1, 0)]
     assert stored(milvus, "shared_ahash_draft", 12)["draft.jpg"]["image_vector"] == [create_draft_vector(body)]
+
+
+@pytest.mark.parametrize(
+    ("pool", "queue", "warm"), [("threads", "search", 1), ("prefork", "search", 1), ("threads", "ingest", 0)]
+)
+def test_a_search_worker_is_warm_before_its_first_caller(
+    start_worker: Callable[..., Worker], tmp_path: Path, pool: str, queue: str, warm: int
+) -> None:
+    """It has searched once when it is ready, in each process that searches, and a worker of uploads has not."""
+    with start_worker("-Q", queue, "-P", pool, "-c", "1", "-n", "warm@%h", log=tmp_path / "log") as worker:
+        eventually("ready", lambda: any(str(line["event"]).endswith(" ready.") for line in worker.lines()))
+        eventually("warm", lambda: times(worker, "search_warm") >= warm)
+    assert times(worker, "search_warm") == warm
+
+
+def times(worker: Worker, event: str) -> int:
+    """How often a worker's log has an event."""
+    return sum(line["event"] == event for line in worker.lines())

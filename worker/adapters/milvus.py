@@ -131,7 +131,7 @@ class MilvusIndex:
                 consistency_level=_consistency(fresh),
                 timeout=self._settings.milvus_timeout,
             )
-        return [[Hit(id=hit["id"], distance=int(hit["distance"]), **hit["entity"]) for hit in hits] for hits in found]
+        return [_to_hits(hits) for hits in found]
 
     def counts(self) -> Mapping[str, int]:
         """Count the rows of each collection of ours by `count(*)`; Milvus' statistics count deleted rows too."""
@@ -308,6 +308,15 @@ def _consistency(fresh: bool) -> str:
 
 def _signed(crc: int) -> int:
     return crc - _UNSIGNED if crc > _SIGNED_MAX else crc
+
+
+def _to_hits(found: Any) -> list[Hit]:
+    """Turn one query's answer into ours, by its columns: pymilvus looks up each value of a hit in Python."""
+    entities = (hit["entity"] for hit in found)
+    return [
+        Hit(int(distance), id_, entity["meta_id"], entity["company_id"], entity["object_key"])
+        for id_, distance, entity in zip(found.ids, found.distances, entities, strict=True)
+    ]
 
 
 def _to_row(found: Mapping[str, Any]) -> Row:

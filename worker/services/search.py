@@ -123,16 +123,17 @@ class Search:
                 fresh=options.fresh,
             )
             for n, hits in zip(list(pending), found, strict=True):
-                if most >= _MOST or not _cut_among_ties(hits, options.limit, most):
-                    nearest[n] = sorted(hits, key=lambda hit: (hit.distance, hit.id))[: options.limit]
+                ordered = sorted(hits)
+                if most >= _MOST or not _cut_among_ties(ordered, options.limit, most):
+                    nearest[n] = ordered[: options.limit]
                     del pending[n]
             most = min(most * _GROW, _MOST)
         return [nearest[n] for n in range(len(vectors))]
 
 
-def _cut_among_ties(hits: Sequence[Hit], limit: int, asked: int) -> bool:
+def _cut_among_ties(ordered: Sequence[Hit], limit: int, asked: int) -> bool:
     """Whether rows as near as the last one within the limit may have been left out."""
-    return len(hits) == asked and max(hit.distance for hit in hits) == sorted(hit.distance for hit in hits)[limit - 1]
+    return len(ordered) == asked and ordered[-1].distance == ordered[limit - 1].distance
 
 
 def _match(hit: Hit) -> Match:
