@@ -8,11 +8,15 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import agreement, report
+from benchmarks import agreement, growth, ingest_rate, report
 from benchmarks.section import Section
 
 RESULTS: Final = Path(__file__).parent / "results"
-SECTIONS: Final[tuple[Section, ...]] = (agreement.SECTION,)
+SECTIONS: Final[tuple[Section, ...]] = (
+    agreement.SECTION,
+    ingest_rate.SECTION,
+    growth.SECTION,
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,0 +1,120 @@
+"""What decides what is measured of whole loads, and what is said of it; the measuring itself is `make bench`."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from io import BytesIO
+from itertools import islice
+
+import pytest
+from matplotlib.figure import Figure
+
+from benchmarks import usage
+from benchmarks.article import create_vector
+from benchmarks.ingest_rate import (
+    ARTICLE,
+    ONE,
+    ONE_DECODER,
+    TWO,
+    WAYS,
+    Loads,
+    memory,
+    order,
+    plot,
+    processor_time,
+    rates,
+)
+from benchmarks.loads import QUICK_SIZES, SIZES, Passage, Size
+from benchmarks.pictures import small
+from contract import MAX_EVENTS
+from worker.core.hashing import create_reference_vector
+
+
+@pytest.fixture
+def loads() -> Loads:
+    """Three loads of each way: one of them disturbed."""
+    found = Loads(hashing=[0.04, 0.05, 0.9])
+    for way, seconds in ((ARTICLE, 16.0), (ONE, 5.0), (ONE_DECODER, 4.0), (TWO, 2.5)):
+        for factor in (1, 1, 5):
+            cpu = {"ingest": 5.0 * factor, "milvus": 1.0, "producer": 0.5}
+            found.passages[way].append(Passage(80, seconds * factor, cpu))
+    return found
+
+
+def test_rates_are_medians_and_compared_to_what_they_should_be(loads: Loads) -> None:
+    """Two processes to the article's way, to one process that decodes one by one, and to two cores that only hash."""
+    article, _, _, two = rates({"12 megapixels": loads}).rows
+    assert (two["images/s"], two["least"], two["most"]) == (32, 6.4, 32)
+    assert (two["times the article's"], two["aim, times"]) == (32 / 5, 4.5)
+    assert (two["times one process"], two["aim, of one"]) == (32 / 20, 1.6)
+    assert (two["of the limit"], two["aim, of it"]) == (32 / (2 / 0.05), 0.80)
+    assert article["times the article's"] is None
+
+
+def test_the_hash_has_its_share_of_the_workers_time_only(loads: Loads) -> None:
+    """The servers' is shown beside it; a program that is not there has used nothing."""
+    two = processor_time({"2 megapixels": loads}).rows[WAYS.index(TWO)]
+    assert two["ingest"] == pytest.approx(1000 * 5 / 80)
+    assert two["bare hash"] == 50
+    assert two["hash's share"] == pytest.approx(50 / (1000 * 5 / 80))
+    assert (two["aim"], two["valkey"], two["milvus"]) == (0.75, 0, 12.5)
+
+
+def test_every_row_of_a_table_has_the_same_columns(loads: Loads) -> None:
+    """And there is an aim where the issue names one, no other."""
+    found = {"12 megapixels": loads, "300 pixels": loads}
+    for table in (rates(found), processor_time(found), memory({"12 megapixels": 250.0, "300 pixels": 90.0}, (80, 500))):
+        assert len({tuple(row) for row in table.rows}) == 1
+    aims = [row["aim, MB"] for row in memory({"12 megapixels": 250.0, "300 pixels": 90.0}, (80, 500)).rows]
+    assert aims == [300, None, 600]
+
+
+def test_the_ways_are_drawn(loads: Loads) -> None:
+    """A group of bars for each size."""
+    figure = plot({"rates": rates({"12 megapixels": loads, "2 megapixels": loads})})
+    assert isinstance(figure, Figure)
+    assert len(figure.axes[0].patches) == 2 * len(WAYS)
+
+
+def test_the_ways_are_measured_forth_and_back() -> None:
+    """So each has the same place on the average, and neighbours are the same from one round to the next."""
+    ways = list(order(3))
+    assert set(Counter(ways).values()) == {3}
+    assert ways[:8] == [*WAYS, *reversed(WAYS)]
+    assert list(islice(order(1), 4)) == list(WAYS)
+
+
+@pytest.mark.parametrize("size", [*SIZES, *QUICK_SIZES], ids=lambda size: f"{size.name}, {size.events}")
+def test_loads_can_be_shared_by_two_processes(size: Size) -> None:
+    """There are messages enough, none is too large, and each picture of a dozen is in it as often as the others."""
+    assert size.batch <= MAX_EVENTS
+    assert size.events / size.batch >= 12
+    assert size.events % size.keys == 0
+    assert size.keys % 12 == 0
+
+
+def test_the_articles_vector_is_the_reference() -> None:
+    """What Lookalike is compared to computes the same."""
+    for body in small():
+        assert create_vector(BytesIO(body)) == create_reference_vector(body)
+
+
+def test_processor_time_counts_children() -> None:
+    """Those that have ended, and this process."""
+    before = usage.cpu_seconds(os.getpid())
+    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    assert usage.cpu_seconds(os.getpid()) - before >= 0.2
+
+
+def test_the_peak_is_of_what_came_after_the_reset() -> None:
+    """Memory that was given back before does not count; memory that is given back after does."""
+    pid = os.getpid()
+    _ = bytearray(b"1") * 200_000_000
+    usage.reset_peak(pid)
+    low = usage.peak(pid)
+    block = bytearray(b"1") * 100_000_000
+    del block
+    assert usage.peak(pid) - low > 90
+    assert usage.resident(pid) < usage.peak(pid)
