@@ -3,6 +3,7 @@
 Two workers' parts in this process ingest by turns, each into a collection of its own, on the same servers.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import uuid4
 
+import structlog
 from rich.console import Console
 
 from benchmarks import usage
 from benchmarks.comparison import interleave
 from benchmarks.filling import fill
-from benchmarks.loads import NotIngested, bodies
+from benchmarks.loads import MIDDLE, SMALL, NotIngested, bodies
 from benchmarks.section import Section, Table, Value
 from contract import VERSION
 from devstack import Stack
@@ -90,8 +92,8 @@ class Spent:
 def blocks(*, quick: bool) -> Iterator[Block]:
     """Thumbnails, of which Milvus takes the largest part, and pictures of the usual size."""
     pairs = 2 if quick else 8
-    yield Block("300 pixels", None, size=100, batches=2 if quick else 16, pairs=pairs)
-    yield Block("2 megapixels", 2_000_000, size=20, batches=2 if quick else 12, pairs=pairs)
+    yield Block(SMALL, None, size=100, batches=2 if quick else 16, pairs=pairs)
+    yield Block(MIDDLE, 2_000_000, size=20, batches=2 if quick else 12, pairs=pairs)
 
 
 class Worker:
@@ -132,6 +134,7 @@ class Worker:
 def run(console: Console, quick: bool) -> Iterator[Table]:
     """Fill a collection, and measure beside it."""
     rows = _QUICK_ROWS if quick else _ROWS
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with ExitStack() as opened:
         folder = Path(opened.enter_context(TemporaryDirectory(prefix="lookalike-benchmark-")))
         stack = opened.enter_context(Stack(folder))
@@ -152,6 +155,7 @@ def run(console: Console, quick: bool) -> Iterator[Table]:
             with console.status(block.name):
                 found[block] = _measure(block, empty, full)
         yield costs(found, rows)
+        yield rates(found)
 
 
 def _measure(block: Block, empty: Worker, full: Worker) -> list[tuple[Spent, Spent]]:
@@ -198,26 +202,21 @@ def footprint(rows: int, before: tuple[float, float], after: tuple[float, float]
 
 
 def costs(found: Mapping[Block, Sequence[tuple[Spent, Spent]]], rows: int) -> Table:
-    """Give what 1,000 images cost with either collection, and the rate with the full one of that with the empty."""
+    """Give what 1,000 images cost with either collection."""
     told: list[dict[str, Value]] = []
     for block, pairs in found.items():
         factor = 1000 / block.images
-        low, middle, high = quantiles([empty.wall / full.wall for empty, full in pairs], n=4, method="inclusive")
-        told.append(
-            {
-                "pictures": block.name,
-                "time, empty": factor * median(empty.wall for empty, _ in pairs),
-                "full": factor * median(full.wall for _, full in pairs),
-                "rate of the empty's": middle,
-                "lower quartile": low,
-                "upper": high,
-                "aim": AIM,
-                "worker's CPU, empty": factor * median(empty.worker for empty, _ in pairs),
-                "worker's, full": factor * median(full.worker for _, full in pairs),
-                "Milvus', empty": factor * median(empty.milvus for empty, _ in pairs),
-                "Milvus', full": factor * median(full.milvus for _, full in pairs),
-            }
-        )
+        for column, name in enumerate((_EMPTY, _FULL)):
+            spent = [pair[column] for pair in pairs]
+            told.append(
+                {
+                    "pictures": block.name,
+                    "collection": name,
+                    "time": factor * median(one.wall for one in spent),
+                    "worker's CPU": factor * median(one.worker for one in spent),
+                    "Milvus' CPU": factor * median(one.milvus for one in spent),
+                }
+            )
     most = sum(block.images * (len(pairs) + 1) for block, pairs in found.items())
     return Table(
         "costs",
@@ -225,6 +224,15 @@ def costs(found: Mapping[Block, Sequence[tuple[Spent, Spent]]], rows: int) -> Ta
         told,
         [f"What is measured grows the empty collection to {most:,} rows."],
     )
+
+
+def rates(found: Mapping[Block, Sequence[tuple[Spent, Spent]]]) -> Table:
+    """Give the rate with the full collection, of that with the empty one, beside the aim."""
+    told: list[dict[str, Value]] = []
+    for block, pairs in found.items():
+        low, middle, high = quantiles([empty.wall / full.wall for empty, full in pairs], n=4, method="inclusive")
+        told.append({"pictures": block.name, "rate": middle, "lower quartile": low, "upper": high, "aim": AIM})
+    return Table("rates", "The rate with the full collection, of that with the empty one", told)
 
 
 SECTION: Final = Section("growth", "what an image costs with a million rows in the collection", run)

@@ -19,7 +19,11 @@ from producer import Client
 from worker.adapters.oss import OssObjectStore
 from worker.settings import WorkerSettings
 
-ARTICLE: Final = "the article's way"
+LARGE: Final = "12 MP"
+MIDDLE: Final = "2 MP"
+SMALL: Final = "300 px"
+HUGE: Final = "100 MP"
+ARTICLE: Final = "article"
 PRODUCER: Final = "producer"
 _COMPANY_ID: Final = 1
 _POLL_SECONDS: Final = 0.02
@@ -55,20 +59,20 @@ class Size:
 
 # A load takes some seconds, and its messages are so many that two processes share them evenly.
 SIZES: Final = (
-    Size("12 megapixels", 12_000_000, keys=60, events=240, batch=5, article=48, hashed=2),
-    Size("2 megapixels", 2_000_000, keys=240, events=960, batch=20, article=240, hashed=4),
-    Size("300 pixels", None, keys=960, events=4800, batch=100, article=960, hashed=20),
+    Size(LARGE, 12_000_000, keys=60, events=240, batch=5, article=48, hashed=2),
+    Size(MIDDLE, 2_000_000, keys=240, events=960, batch=20, article=240, hashed=4),
+    Size(SMALL, None, keys=960, events=4800, batch=100, article=960, hashed=20),
 )
 QUICK_SIZES: Final = (
-    Size("12 megapixels", 12_000_000, keys=12, events=24, batch=2, article=4, hashed=1),
-    Size("2 megapixels", 2_000_000, keys=24, events=96, batch=8, article=24, hashed=1),
-    Size("300 pixels", None, keys=120, events=480, batch=40, article=96, hashed=1),
+    Size(LARGE, 12_000_000, keys=12, events=24, batch=2, article=4, hashed=1),
+    Size(MIDDLE, 2_000_000, keys=24, events=96, batch=8, article=24, hashed=1),
+    Size(SMALL, None, keys=120, events=480, batch=40, article=96, hashed=1),
 )
 
 
-def bodies(pixels: int | None) -> list[bytes]:
+def bodies(pixels: int | None, most: int | None = None) -> list[bytes]:
     """JPEGs of so many pixels, each of another photo; None for those of 300 pixels in width or height."""
-    return list(pictures.within(300) if pixels is None else pictures.of_pixels(pixels))
+    return list(islice(pictures.within(300) if pixels is None else pictures.of_pixels(pixels), most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.filling import batches, vectors
-from benchmarks.growth import Spent, blocks, costs, footprint
+from benchmarks.growth import Spent, blocks, costs, footprint, rates
 from contract import MAX_EVENTS, row_id
 from worker.core.schema import fields
 
@@ -41,10 +41,12 @@ def test_the_rate_is_compared_pair_by_pair() -> None:
     """A block that was disturbed moves nothing, and costs are those of 1,000 images."""
     block = next(blocks(quick=False))
     pairs = [(Spent(1.9, 1.0, 0.5), Spent(2.0, 1.0, 0.6))] * 4 + [(Spent(9.0, 1.0, 0.5), Spent(2.0, 1.0, 0.6))]
-    row = costs({block: pairs}, 1_000_000).rows[0]
-    assert row["rate of the empty's"] == pytest.approx(0.95)
-    assert row["full"] == pytest.approx(2.0 * 1000 / block.images)
-    assert row["Milvus', full"] == pytest.approx(0.6 * 1000 / block.images)
+    _, full = costs({block: pairs}, 1_000_000).rows
+    assert full["time"] == pytest.approx(2.0 * 1000 / block.images)
+    assert full["Milvus' CPU"] == pytest.approx(0.6 * 1000 / block.images)
+    (rate,) = rates({block: pairs}).rows
+    assert rate["rate"] == pytest.approx(0.95)
+    assert rate["aim"] == 0.95
 
 
 def test_a_row_takes_its_share_of_what_was_added() -> None:
