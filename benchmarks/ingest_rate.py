@@ -8,7 +8,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -35,10 +35,13 @@ from benchmarks.loads import (
     bodies,
 )
 from benchmarks.section import Section, Table, Value
-from contract import INGEST_QUEUE
+from contract import INGEST_QUEUE, row_id
 from devstack import Stack, Workers
 from producer import Client
+from producer.ledger import Ledger
+from worker.adapters.claims import RedisClaims
 from worker.core.hashing import create_vector
+from worker.ports import Row
 
 ONE: Final = "1 process"
 ONE_DECODER: Final = "1 process, 1 decoder"
@@ -115,7 +118,7 @@ def run(console: Console, quick: bool) -> Iterator[Table]:
         stack = opened.enter_context(Stack(folder, workers=Workers(processes=0, flower=False)))
         os.environ.update(stack.env)
         client = opened.enter_context(Client.from_env())
-        backlog = _backlog_table(stack, client)
+        waiting = _backlog(stack, client)
         two = stack.add_workers(INGEST_QUEUE, processes=2)
         decoder = stack.add_workers(INGEST_QUEUE, variables={"LOOKALIKE_DECODERS": "1"})
         article = opened.enter_context(Article.running(stack.env))
@@ -128,7 +131,7 @@ def run(console: Console, quick: bool) -> Iterator[Table]:
     yield rates(found)
     yield processor_time(found)
     yield memory(peaks, before)
-    yield backlog
+    yield waiting
     yield aims(found, peaks)
 
 
@@ -177,27 +180,41 @@ def _huge(rig: Rig, pictures: Sequence[bytes]) -> tuple[float, float]:
     return before, usage.peak(pid)
 
 
-def _backlog_table(stack: Stack, client: Client) -> Table:
-    """Enqueue what nobody takes, and see what it takes in Valkey; then throw it away."""
-    with redis.Redis.from_url(stack.env["LOOKALIKE_BROKER_URL"]) as broker:
-        before = broker.info("memory")["used_memory"]
-        made = [
-            {"object_key": f"companies/1/pictures/{number:08}.jpg", "meta_id": number, "company_id": 1}
-            for number in range(_BACKLOG_BATCHES * _BATCH)
-        ]
-        client.enqueue_many(made, batch_size=_BATCH)
-        used = broker.info("memory")["used_memory"] - before
-        queue = broker.memory_usage(INGEST_QUEUE, samples=0) or 0
-        broker.flushall()
-    events = len(made)
-    row = {
-        "events": events,
-        "in a message": _BATCH,
-        "bytes an event": used / events,
-        "in the queue": queue / events,
-        "in the ledger": (used - queue) / events,
+def _backlog(stack: Stack, client: Client) -> Table:
+    """Enqueue what nobody takes, remember rows, and see what that takes in Valkey; then throw it away."""
+    with closing(Ledger.from_url(stack.env["LOOKALIKE_LEDGER_URL"])) as ledger:
+        valkey, ids = ledger.connection, range(_BACKLOG_BATCHES * _BATCH)
+        key = "companies/1/pictures/{:08}.jpg".format
+        empty = _memory(valkey)
+        client.enqueue_many(
+            ({"object_key": key(number), "meta_id": number, "company_id": 1} for number in ids), batch_size=_BATCH
+        )
+        enqueued = _memory(valkey)
+        with closing(redis.Redis.from_url(stack.env["LOOKALIKE_BROKER_URL"])) as broker:
+            queue = int(broker.memory_usage(INGEST_QUEUE, samples=0) or 0)
+        claims = RedisClaims(valkey, collection="images_ahash", lock_seconds=1)
+        for first in range(0, len(ids), _BATCH):
+            rows = [Row(row_id(1, n), n, 1, bytes(8), key(n), n, n) for n in ids[first : first + _BATCH]]
+            claims.claim("token", [row.id for row in rows])
+            claims.confirm("token", rows)
+        remembered = _memory(valkey) - enqueued
+        valkey.flushall()
+    return backlog(len(ids), queue, enqueued - empty - queue, remembered)
+
+
+def _memory(valkey: "redis.Redis") -> int:
+    return int(valkey.info("memory")["used_memory"])
+
+
+def backlog(events: int, queue: int, ledger: int, remembered: int) -> Table:
+    """Give the bytes that each of so many events takes in Valkey."""
+    told = {
+        f"an outstanding event, in messages of {_BATCH}: queue": queue,
+        "the same event: ledger": ledger,
+        "a picture that was indexed within the last minute: claims": remembered,
     }
-    return Table("backlog", "Memory of Valkey for events that no worker has taken", [row], ["Keys have 33 characters."])
+    rows: list[dict[str, Value]] = [{"what": what, "bytes": found / events} for what, found in told.items()]
+    return Table("backlog", "Memory of Valkey", rows, ["Keys of objects have 33 characters."])
 
 
 def rates(found: Mapping[str, Loads]) -> Table:
