@@ -24,6 +24,8 @@ from benchmarks.ingest_rate import (
     WAYS,
     Loads,
     aims,
+    backlog,
+    memory,
     order,
     plot,
     processor_time,
@@ -70,6 +72,18 @@ def test_aims_stand_beside_what_was_measured(loads: Loads) -> None:
     assert found[SCALING, LARGE] == (32 / 20, 1.6)
     assert found[MEMORY, HUGE] == (500, 600)
     assert len(found) == 9
+
+
+def test_memory_is_told_of_every_size() -> None:
+    """And what the process of the huge picture had before it."""
+    table = memory({LARGE: 250.0, HUGE: 500.0}, 80)
+    assert [row["peak, MB"] for row in table.rows] == [250, 500]
+    assert "80 MB" in table.notes[0]
+
+
+def test_what_waits_is_told_by_the_event() -> None:
+    """What the queue holds, and the ledger, and what claims leave."""
+    assert [row["bytes"] for row in backlog(100, 13_600, 10_800, 20_000).rows] == [136, 108, 200]
 
 
 def test_the_ways_are_drawn(loads: Loads) -> None:
