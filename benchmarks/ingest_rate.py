@@ -270,7 +270,10 @@ def memory(peaks: Mapping[str, float], before: float) -> Table:
         "memory",
         "Peak memory of an ingest process (VmHWM)",
         [{"pictures": size, "peak, MB": found} for size, found in peaks.items()],
-        [f"The huge picture is one, in a new process that had {before:.0f} MB before it."],
+        [
+            f"The huge picture is one, in a new process that had {before:.0f} MB before it.",
+            "The others follow each other: a process keeps what it has had.",
+        ],
     )
 
 
