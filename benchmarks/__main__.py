@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import agreement, downloads, enqueue_rate, hashing, report, searching
+from benchmarks import agreement, downloads, enqueue_rate, growth, hashing, ingest_rate, report, searching
 from benchmarks.section import Section
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -16,6 +16,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
     hashing.SECTION,
     agreement.SECTION,
     downloads.SECTION,
+    ingest_rate.SECTION,
+    growth.SECTION,
     enqueue_rate.SECTION,
     searching.SECTION,
 )
