@@ -26,7 +26,9 @@ SECTIONS: Final[tuple[Section, ...]] = (
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line: `sections`, `quick`, and the folder `out`, which a quick run has only if it is named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="measure only these (all; --list names them)")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help="measure these, in this order (all; --list names them)"
+    )
     parser.add_argument("--list", action="store_true", help="name the sections")
     parser.add_argument("--quick", action="store_true", help="a little of each, to see that it runs; writes no results")
     parser.add_argument(
@@ -47,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for section in SECTIONS:
             console.print(f"{section.name:12} {section.about}", highlight=False)
         return
-    for section in SECTIONS:
-        if not given.sections or section.name in given.sections:
-            measure(section, console, quick=given.quick, out=given.out)
+    sections = {section.name: section for section in SECTIONS}
+    for name in given.sections or sections:
+        measure(sections[name], console, quick=given.quick, out=given.out)
 
 
 def measure(section: Section, console: Console, *, quick: bool, out: Path | None) -> None:

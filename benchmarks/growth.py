@@ -18,13 +18,14 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
+from pymilvus import MilvusClient
 from rich.console import Console
 
 from benchmarks import usage
 from benchmarks.comparison import interleave
-from benchmarks.filling import fill
 from benchmarks.loads import MIDDLE, SMALL, NotIngested, bodies
 from benchmarks.section import Section, Table, Value
+from benchmarks.vectors import TENANTS, Vectors, collection, fill
 from contract import VERSION
 from devstack import Stack
 from producer.app import make_app
@@ -37,17 +38,12 @@ from worker.settings import WorkerSettings
 AIM: Final = 0.95  # of issue 4: the rate with a full collection, of that with an empty one
 _ROWS: Final = 1_000_000
 _QUICK_ROWS: Final = 20_000
-_COMPANIES: Final = 50
 # The newest company: none of the rows that are there before are its own, but its partition has its share of them.
-_COMPANY_ID: Final = _COMPANIES + 1
+_COMPANY_ID: Final = TENANTS
 _EMPTY: Final = "empty"
 _FULL: Final = "full"
 _MILVUS: Final = "milvus"
 _THREADS: Final = 16
-# Milvus works on after a flush: it builds indexes and compacts. It is at rest when it uses less of a core than this.
-_AT_REST: Final = 0.25
-_REST_SECONDS: Final = 3.0
-_REST_LONGEST: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +138,8 @@ def run(console: Console, quick: bool) -> Iterator[Table]:
         settings = {name: WorkerSettings.from_env().model_copy(update={"collection": name}) for name in (_EMPTY, _FULL)}
         milvus, data = stack.pid(_MILVUS), folder / _MILVUS
         before = (usage.resident(milvus), usage.disk(data))
-        fill(settings[_FULL], rows, companies=_COMPANIES, console=console)
-        with console.status("Milvus comes to rest"):
-            wait_at_rest(milvus)
+        with console.status("") as status, closing(MilvusClient(settings[_FULL].milvus_uri, dedicated=True)) as client:
+            fill(client, collection(settings[_FULL]), Vectors.random(rows), 0, lambda n: status.update(f"{n:,} rows"))
         yield footprint(rows, before, (usage.resident(milvus), usage.disk(data)))
         meta_ids = count(1)
         empty, full = (
@@ -164,18 +159,6 @@ def _measure(block: Block, empty: Worker, full: Worker) -> list[tuple[Spent, Spe
     for key, body in zip(keys, pictures, strict=True):
         empty.runtime.objects.put(key, body)
     return interleave(lambda: empty.ingest(block, keys), lambda: full.ingest(block, keys), block.pairs)
-
-
-def wait_at_rest(pid: int) -> None:
-    """Wait until a process uses hardly any processor time, or 90 s at the most."""
-    deadline = time.monotonic() + _REST_LONGEST
-    before = usage.cpu_seconds(pid)
-    while time.monotonic() < deadline:
-        time.sleep(_REST_SECONDS)
-        now = usage.cpu_seconds(pid)
-        if now - before < _AT_REST * _REST_SECONDS:
-            return
-        before = now
 
 
 def footprint(rows: int, before: tuple[float, float], after: tuple[float, float]) -> Table:

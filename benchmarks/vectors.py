@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymilvus import MilvusClient
 
-from contract import LookalikeError
+from contract import LookalikeError, row_id
 from worker.adapters.milvus import MilvusIndex
 from worker.core.hashing import BITS
 from worker.core.schema import VECTOR_FIELD, partition_name
@@ -22,6 +22,7 @@ _CHUNK: Final = 20_000
 _STEADY_SECONDS: Final = 12.0
 _SETTLE_SECONDS: Final = 1800.0
 _CALL_SECONDS: Final = 300
+_INDEXED_AT: Final = 1_750_000_000_000
 
 
 class NotSettled(LookalikeError):
@@ -30,7 +31,9 @@ class NotSettled(LookalikeError):
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Rows of random bits. Row n has the id and the `meta_id` n, and belongs to the company n % 50.
+    """Rows of random bits, which are about as evenly spread as those of hashes.
+
+    Row n has the `meta_id` n, and belongs to the company n % 50.
 
     Attributes:
         bits: uint8 of shape (rows, 8), the packed vectors.
@@ -99,11 +102,11 @@ def rows_of(vectors: Vectors, start: int, stop: int, partition: int) -> Iterator
     for company_id in range(partition, TENANTS, PARTITIONS):
         for n in range(start + (company_id - start) % TENANTS, stop, TENANTS):
             yield {
-                "id": n,
+                "id": row_id(company_id, n),
                 "meta_id": n,
                 "company_id": company_id,
                 VECTOR_FIELD: vectors.bits[n].tobytes(),
                 "object_key": f"uploads/{company_id}/{n}/photo.jpg",
-                "content_crc": 0,
-                "indexed_at": 0,
+                "content_crc": n,
+                "indexed_at": _INDEXED_AT,
             }

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 from benchmarks.searching import ROWS_VARIABLE, SECTION, interleave, sizes
 from benchmarks.section import Table
 from benchmarks.vectors import PARTITIONS, TENANTS, Vectors, rows_of
+from contract import row_id
+from worker.core.hashing import BITS
+from worker.core.schema import fields
 
 
 def test_sizes() -> None:
@@ -39,11 +42,25 @@ def test_every_row_is_in_its_partition(start: int, stop: int) -> None:
     seen: list[int] = []
     for partition in range(PARTITIONS):
         for row in rows_of(vectors, start, stop, partition):
-            n, company_id = int(str(row["id"])), int(str(row["company_id"]))
+            n, company_id = int(str(row["meta_id"])), int(str(row["company_id"]))
             assert company_id % PARTITIONS == partition
             assert row["image_vector"] == vectors.of_company(company_id)[n // TENANTS].tobytes()
             seen.append(n)
     assert sorted(seen) == list(range(start, stop))
+
+
+def test_rows_are_like_the_products() -> None:
+    """Every field of the schema, and ids as workers derive them, each once."""
+    rows = [row for partition in range(PARTITIONS) for row in rows_of(Vectors.random(1000), 0, 1000, partition)]
+    assert set(rows[0]) == {field.name for field in fields(BITS)}
+    assert len({row["id"] for row in rows}) == 1000
+    assert all(row["id"] == row_id(int(str(row["company_id"])), int(str(row["meta_id"]))) for row in rows)
+
+
+def test_vectors_are_the_same_each_time() -> None:
+    """For one seed, and with about half of their bits set."""
+    assert np.array_equal(Vectors.random(100, seed=3).bits, Vectors.random(100, seed=3).bits)
+    assert 0.45 < np.unpackbits(Vectors.random(1000, seed=3).bits).mean() < 0.55
 
 
 def test_the_plot_has_a_line_for_each_way_and_scope() -> None:
