@@ -77,7 +77,7 @@ def _begin_in_threads(sender: Any, **_: Any) -> None:
 
 def _begin() -> None:
     # What was imported stays. Unless the collector is told so, it looks through all of it again after every few calls
-    # of a hundred queries, and all threads stand still for 80 ms.
+    # of a hundred queries, for some 80 ms of processor time.
     gc.freeze()
     if SEARCH_QUEUE in app.amqp.queues.consume_from:
         runtimes.current().warm()
