@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import structlog
@@ -34,7 +34,6 @@ from worker.adapters.claims import RedisClaims
 from worker.adapters.milvus import MilvusIndex
 from worker.adapters.oss import OssObjectStore
 from worker.core import hashing
-from worker.core.errors import Misconfigured, Transient
 from worker.core.outcomes import RetryPolicy
 from worker.logs import without_secrets
 from worker.services.batches import Batches
@@ -49,6 +48,7 @@ from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.search import Search
 from worker.services.sweeper import Sweeper
+from worker.services.warming import warm
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 
@@ -56,8 +56,6 @@ log = structlog.get_logger(__name__)
 
 # A process that did not run for two leases and so long has lost its batches to others.
 _FROZEN_SECONDS: Final = 30.0
-# Between two tries to open the collection at start.
-_WARM_SECONDS: Final = 2.0
 # pymilvus tries again until its timeout, and may begin its last try just before.
 _CALL_TIMEOUTS: Final = 2
 # A delete's lock is long enough for its read and one write at their slowest: 120 s with the default timeout.
@@ -314,29 +312,12 @@ class Runtime:
         log.info("search_answered", queries=len(queries), matches=sum(map(len, results)), milliseconds=milliseconds)
         return results
 
-    def warm(self) -> threading.Thread:
-        """Begin to search, in a thread of its own: the first caller finds a connection and an open collection.
-
-        Where Milvus is away it tries again until it is there or this process stops; nobody waits for it.
-        """
-        thread = threading.Thread(target=self._warm, args=(self.index,), name="lookalike-warm", daemon=True)
-        thread.start()
-        return thread
-
-    def _warm(self, index: MilvusIndex) -> None:
-        while not self._stopping.is_set():
-            begun = time.monotonic()
-            try:
-                index.search([bytes(hashing.BITS // 8)], company_id=0, limit=1, max_distance=None, fresh=False)
-            except Transient as error:
-                log.info("search_not_warm", error=str(error))
-                self._stopping.wait(_WARM_SECONDS)
-            except Misconfigured as error:
-                log.warning("search_not_warm", error=str(error))
-                return
-            else:
-                log.info("search_warm", milliseconds=round((time.monotonic() - begun) * 1000, 1))
-                return
+    def warm(self) -> None:
+        """Begin to search: the first caller finds a connection and an open collection."""
+        nothing = bytes(hashing.BITS // 8)
+        warm(
+            partial(self.index.search, [nothing], company_id=0, limit=1, max_distance=None, fresh=False), self._stopping
+        )
 
     def sweep(self) -> int:
         """Answer `lookalike.sweep`."""
