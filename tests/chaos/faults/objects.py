@@ -14,6 +14,7 @@ _SHARE: Final = 0.3
 _SLOW_SHARE: Final = 0.1  # of what takes seconds
 _LATE_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.05
 
 # More than half of the drips are slow but whole; the others take longer than an object may.
 _KINDS: Final[Mapping[str, tuple[str, list[dict[str, Any]]]]] = {
@@ -47,7 +48,7 @@ def _break_objects(kinds: list[dict[str, Any]], run: Run) -> None:
     run.send(run.uploads)
     run.note_strike(0)
     run.rig.settled(_SETTLE_SECONDS)
-    run.struck = sum(rule.hits for rule in run.rig.oss.rules())
+    run.struck = _hits(run)
 
 
 @fault("oss-late", few=1, many=5)
@@ -57,11 +58,23 @@ def upload_late(run: Run) -> None:
         for key in _keys(run):
             run.rig.oss.add(Broken("status", method="GET", key=key, status=404, times=None))
         run.send(burst)
+        _wait_for_hits(run)
         time.sleep(_LATE_SECONDS)
-        run.note_strike(sum(rule.hits for rule in run.rig.oss.rules()))
+        run.note_strike(_hits(run))
         run.rig.oss.clear()
         # What is looked for again must not meet the next burst, or its object is away for longer than it is said.
         run.rig.settled(_SETTLE_SECONDS)
+
+
+def _wait_for_hits(run: Run) -> None:
+    """Wait until an object was asked for: workers that have only just begun take longer than a second."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while not _hits(run) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _hits(run: Run) -> int:
+    return sum(rule.hits for rule in run.rig.oss.rules())
 
 
 FAULTS: Final = (

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,15 @@ def test_a_reader_that_goes_away(url: str, ledger: Ledger) -> None:
         assert process.stderr.read() == ""
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Have processes that are started listen to SIGINT, which those of a job in the background are told to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupted(url: str, server: redis.Redis, eventually: Callable[[Callable[[], bool]], None]) -> None:
     """Ctrl-C ends with 130 and says how far it came."""
     process = subprocess.Popen(
