@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
-from PIL import Image
 from rich.console import Console
 
+from benchmarks.jpegs import encode
 from benchmarks.photos import images, scaled, source
 from benchmarks.section import Section, Table
 from worker.core.hashing import create_draft_vector, create_reference_vector, create_vector
+from worker.testing import hamming
 
 _METHODS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "reference": create_reference_vector,
@@ -51,7 +52,7 @@ def compare(body: bytes, first: int = 0) -> Tried:
         begun = time.thread_time()
         vectors[name] = _METHODS[name](body)
         seconds[name] = time.thread_time() - begun
-    return Tried((int.from_bytes(vectors["draft"]) ^ int.from_bytes(vectors["reference"])).bit_count(), seconds)
+    return Tried(hamming(vectors["draft"], vectors["reference"]), seconds)
 
 
 def row(of: str, tried: Sequence[Tried]) -> dict[str, float | int | str | None]:
@@ -72,11 +73,11 @@ def row(of: str, tried: Sequence[Tried]) -> dict[str, float | int | str | None]:
 
 def run(console: Console, quick: bool) -> Iterator[Table]:
     """Compare photos of four sizes in five kinds of JPEG."""
-    sizes: dict[str, Callable[[], Iterator[Image.Image]]] = {
-        "12 MP": lambda: scaled(12_000_000),
-        "2 MP": lambda: scaled(2_000_000),
-        "600 pixels": lambda: images(600),
-        "300 pixels": lambda: images(300),
+    sizes = {
+        "12 MP": partial(scaled, 12_000_000),
+        "2 MP": partial(scaled, 2_000_000),
+        "600 pixels": partial(images, 600),
+        "300 pixels": partial(images, 300),
     }
     notes = (f"Photos of {source()}. Those of 12 MP are enlarged, which leaves them less detail.", *_NOTES)
     by_size: dict[str, list[Tried]] = {}
@@ -86,8 +87,8 @@ def run(console: Console, quick: bool) -> Iterator[Table]:
             continue
         with console.status(f"{size}"):
             for number, image in enumerate(make()):
-                for kind, encoded in _encoded(image):
-                    tried = compare(encoded, first=number)
+                for kind, options in _KINDS.items():
+                    tried = compare(encode(image, **options), first=number)
                     by_size.setdefault(size, []).append(tried)
                     by_kind[kind].append(tried)
     yield Table("sizes", "ahash_draft against the reference, by size", [row(*one) for one in by_size.items()], notes)
@@ -98,13 +99,6 @@ _NOTES: Final = (
     "Each photo is there once for each size and kind: a size is of all kinds, a kind of all sizes.",
     "Times are processor time, one after the other on the same picture, in an order that goes round.",
 )
-
-
-def _encoded(image: Image.Image) -> Iterator[tuple[str, bytes]]:
-    for kind, options in _KINDS.items():
-        file = BytesIO()
-        image.save(file, "JPEG", **options)
-        yield kind, file.getvalue()
 
 
 SECTION: Final = Section("agreement", "how far the profile ahash_draft agrees with the reference", run)

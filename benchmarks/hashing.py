@@ -20,6 +20,7 @@ from benchmarks.comparison import interleave
 from benchmarks.hashers import REFERENCE, Hasher, Missing, hashers
 from benchmarks.section import Section, Table, Value
 from worker.core.hashing import create_reference_vector, create_vector
+from worker.testing import hamming
 
 _NOT_ALL: Final = 2  # pictures, rounds and blocks of a quick run
 
@@ -170,7 +171,7 @@ def _processor_seconds(way: Hasher, file: Path) -> float:
 def _bits_off(vector: bytes | None, reference: bytes | None) -> int | None:
     if vector is None or reference is None:
         return None
-    return (int.from_bytes(vector) ^ int.from_bytes(reference)).bit_count()
+    return hamming(vector, reference)
 
 
 def _rate(pool: ThreadPoolExecutor, hasher: Callable[[bytes], bytes], bodies: Sequence[bytes]) -> float:

@@ -10,6 +10,7 @@ from typing import Final
 
 from PIL import Image
 
+from benchmarks.jpegs import encode
 from devstack import pictures
 
 # What Debian's packages hold beside photos is drawn: wallpapers, masks, charts and checkerboards.
@@ -112,12 +113,12 @@ def small() -> Iterator[bytes]:
 
 def of_pixels(pixels: int, *, quality: int = 85) -> Iterator[bytes]:
     """Pictures of so many pixels. Of the larger photos only, for what is enlarged has less detail than a camera's."""
-    return _jpegs(scaled(pixels), quality=quality)
+    return (encode(image, quality=quality) for image in scaled(pixels))
 
 
 def within(side: int, *, quality: int = 85) -> Iterator[bytes]:
     """Pictures whose longer side has so many pixels."""
-    return _jpegs(images(side), quality=quality)
+    return (encode(image, quality=quality) for image in images(side))
 
 
 def scaled(pixels: int) -> Iterator[Image.Image]:
@@ -133,13 +134,6 @@ def images(side: int) -> Iterator[Image.Image]:
 def fit(image: Image.Image, side: int) -> Image.Image:
     """Scale a picture so that its longer side has so many pixels."""
     return _times(image, side / max(image.size))
-
-
-def _jpegs(images: Iterable[Image.Image], *, quality: int) -> Iterator[bytes]:
-    for image in images:
-        file = BytesIO()
-        image.save(file, "JPEG", quality=quality)
-        yield file.getvalue()
 
 
 def _resized(shipped: Iterable[bytes], resize: Callable[[Image.Image], Image.Image]) -> Iterator[Image.Image]:
