@@ -8,7 +8,8 @@ import certifi
 import urllib3
 from urllib3.response import BaseHTTPResponse
 
-_REDIRECTS: Final = 5
+# Nothing is asked twice: whether to try again is for the message to decide. Redirections are followed.
+_ONCE: Final = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 
 
 class Request(Protocol):
@@ -53,7 +54,7 @@ class Session:
 
     def __init__(self, connections: int) -> None:
         self._pools = urllib3.PoolManager(
-            maxsize=connections, cert_reqs="CERT_REQUIRED", ca_certs=certifi.where(), retries=False
+            maxsize=connections, cert_reqs="CERT_REQUIRED", ca_certs=certifi.where(), retries=_ONCE
         )
 
     def close(self) -> None:
@@ -78,7 +79,6 @@ class Session:
                 body=request.data,
                 headers={name: value for name, value in request.headers.items() if value is not None},
                 timeout=urllib3.Timeout(connect=timeout, read=timeout),
-                retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=_REDIRECTS),
                 preload_content=False,
                 decode_content=False,
             )
