@@ -10,10 +10,12 @@ from typing import Annotated, Any, Final, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from contract.errors import InvalidMessage
+from contract.profiles import MAX_BITS, profile_named
 
 VERSION: Final = 1
 MAX_EVENTS: Final = 100
 MAX_LIMIT: Final = 1000
+MAX_MEMBERS: Final = 100
 MAX_KEY_BYTES: Final = 1023  # OSS: "Object naming conventions"
 
 Int64 = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
@@ -53,10 +55,20 @@ def _known(version: int) -> int:
     return version
 
 
+def _profile_name(name: str) -> str:
+    try:
+        return profile_named(name).name
+    except InvalidMessage as error:
+        raise ValueError(str(error).removeprefix("hash: ")) from None
+
+
 # Not Literal[1], which takes True and 1.0 for 1.
 Version = Annotated[int, Field(strict=True), AfterValidator(_known)]
 ObjectKey = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_within_key_bytes)]
 ImageBytes = Annotated[bytes, BeforeValidator(_from_base64), Field(min_length=1)]
+ProfileName = Annotated[str, Field(strict=True), AfterValidator(_profile_name)]
+MaxDistance = Annotated[int, Field(strict=True, ge=0, le=MAX_BITS)]
+MaxChance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 VectorBytes = Annotated[bytes, BeforeValidator(_from_hex), Field(min_length=1)]
 
 
@@ -103,19 +115,35 @@ class SearchOptions(_Strict):
         all_companies: look through every tenant's pictures.
         limit: how many matches at the most, 1 to 1,000.
         max_distance: the largest Hamming distance, in bits, that still matches (inclusive); None: no bound.
+        max_chance: in place of `max_distance`: how many unrelated pictures may be expected by chance at a match's
+            distance or nearer.
         fresh: see every write that was acknowledged before the search (Strong consistency, 0.3 s and more slower).
+        hash: the profile to compare by; None: the workers' first.
+        collapse: rows with the same vector are one match, with a count and its members. `limit` counts such matches.
+        members: how many of its members a match names at the most, 0 to 100.
+        low_quality: find blank and nearly blank pictures too.
+        verify: have each match checked by a hash of 256 bits in all eight orientations, and say what it is. Rotated
+            and mirrored copies are found too.
     """
 
     company_id: Int64 | None = None
     all_companies: bool = False
     limit: Annotated[int, Field(strict=True, ge=1, le=MAX_LIMIT)] = 10
-    max_distance: Annotated[int, Field(strict=True, ge=0)] | None = None
+    max_distance: MaxDistance | None = None
+    max_chance: MaxChance | None = None
     fresh: bool = False
+    hash: ProfileName | None = None
+    collapse: bool = True
+    members: Annotated[int, Field(strict=True, ge=0, le=MAX_MEMBERS)] = 10
+    low_quality: bool = False
+    verify: bool = False
 
     @model_validator(mode="after")
     def _scoped(self) -> Self:
         if self.company_id is None and not self.all_companies:
             raise ValueError("company_id is required; only all_companies=true searches across tenants")
+        if self.max_distance is not None and self.max_chance is not None:
+            raise ValueError("max_distance and max_chance: one of them, not both")
         return self
 
 

@@ -8,6 +8,11 @@ SEARCH: Final = "lookalike.search"
 SEARCH_MANY: Final = "lookalike.search_many"
 STATS: Final = "lookalike.stats"
 SWEEP: Final = "lookalike.sweep"
+MEMBERS: Final = "lookalike.members"
+THUMBNAILS: Final = "lookalike.thumbnails"
+DUPLICATES: Final = "lookalike.duplicates"
+EVALUATE: Final = "lookalike.evaluate"
+REINDEX: Final = "lookalike.reindex"
 
 INGEST_QUEUE: Final = "ingest"
 SEARCH_QUEUE: Final = "search"
@@ -24,4 +29,9 @@ QUEUES: Final = {
     SEARCH_MANY: SEARCH_QUEUE,
     STATS: SEARCH_QUEUE,
     SWEEP: SEARCH_QUEUE,
+    MEMBERS: SEARCH_QUEUE,
+    THUMBNAILS: SEARCH_QUEUE,
+    DUPLICATES: SEARCH_QUEUE,
+    EVALUATE: SEARCH_QUEUE,
+    REINDEX: SEARCH_QUEUE,
 }

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class IngestResult(TypedDict):
@@ -20,14 +20,77 @@ class DeleteResult(TypedDict):
     deleted: int
 
 
+class Kind(StrEnum):
+    """What a match is, by a second look at it."""
+
+    SAME_BYTES = "same_bytes"
+    RE_ENCODED = "re_encoded"
+    RESIZED = "resized"
+    ROTATED_OR_MIRRORED = "rotated_or_mirrored"
+    SIMILAR = "similar"
+    PROBABLY_CHANCE = "probably_chance"
+    NOT_VERIFIED = "not_verified"
+
+
+class Orientation(StrEnum):
+    """The eight ways to lay a picture, named as EXIF's orientations 1 to 8 are shown."""
+
+    AS_IT_IS = "as_it_is"
+    MIRRORED = "mirrored"
+    ROTATED_180 = "rotated_180"
+    FLIPPED = "flipped"
+    TRANSPOSED = "transposed"
+    ROTATED_90 = "rotated_90"
+    TRANSVERSED = "transversed"
+    ROTATED_270 = "rotated_270"
+
+
+class Member(TypedDict):
+    """A picture with the same vector as others."""
+
+    id: int
+    meta_id: int
+    company_id: int
+    object_key: str
+
+
 class Match(TypedDict):
-    """A picture that looks like the query's, `distance` bits of Hamming distance away."""
+    """A picture that looks like the query's, `distance` bits of Hamming distance away.
+
+    Attributes:
+        quality: how much there is to compare in it, 0 (blank) to 100.
+        chance: how many unrelated pictures of those searched are expected by chance at this distance or nearer.
+        count: how many pictures have this vector, this one included. Of them, this one was indexed first.
+        members: the first of those pictures, in the order of their ids; `lookalike.members` has the rest.
+        kind: what it is, where that was to be verified.
+        verified_distance: the Hamming distance by the hash of 256 bits, in the nearest orientation, where verified.
+        orientation: how the query's picture has to be turned to look like this one, where verified.
+    """
 
     id: int
     meta_id: int
     company_id: int
     distance: int
     object_key: str
+    quality: int
+    chance: float
+    count: int
+    members: list[Member]
+    kind: NotRequired[Kind]
+    verified_distance: NotRequired[int | None]
+    orientation: NotRequired[Orientation | None]
+
+
+class MembersResult(TypedDict):
+    """A page of the pictures that have one vector, in the order of their ids.
+
+    Attributes:
+        next: what to give as `after` for the next page; None when this is the last.
+    """
+
+    hash: str
+    members: list[Member]
+    next: int | None
 
 
 class SearchResult(TypedDict):
