@@ -35,13 +35,13 @@ from benchmarks.loads import (
     bodies,
 )
 from benchmarks.section import Section, Table, Value
-from contract import INGEST_QUEUE, row_id
+from contract import INGEST_QUEUE
 from devstack import Stack, Workers
 from producer import Client
 from producer.ledger import Ledger
 from worker.adapters.claims import RedisClaims
 from worker.core.hashing import create_vector
-from worker.ports import Row
+from worker.testing import make_row
 
 ONE: Final = "1 process"
 ONE_DECODER: Final = "1 process, 1 decoder"
@@ -192,9 +192,9 @@ def _backlog(stack: Stack, client: Client) -> Table:
         enqueued = _memory(valkey)
         with closing(redis.Redis.from_url(stack.env["LOOKALIKE_BROKER_URL"])) as broker:
             queue = int(broker.memory_usage(INGEST_QUEUE, samples=0) or 0)
-        claims = RedisClaims(valkey, collection="images_ahash", lock_seconds=1)
+        claims = RedisClaims(valkey, collection="images", lock_seconds=1)
         for first in range(0, len(ids), _BATCH):
-            rows = [Row(row_id(1, n), n, 1, bytes(8), key(n), n, n) for n in ids[first : first + _BATCH]]
+            rows = [make_row(n, object_key=key(n), content_crc=n, indexed_at=n) for n in ids[first : first + _BATCH]]
             claims.claim("token", [row.id for row in rows])
             claims.confirm("token", rows)
         remembered = _memory(valkey) - enqueued

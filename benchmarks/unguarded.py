@@ -83,4 +83,4 @@ class UnguardedRuntime(Runtime):
     @cached_property
     def claims(self) -> RedisClaims:
         """No claims."""
-        return NoClaims(self.ledger.connection, collection=self.index.collection, lock_seconds=1)
+        return NoClaims(self.ledger.connection, collection=self.settings.collection, lock_seconds=1)

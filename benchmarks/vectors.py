@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from pymilvus import MilvusClient
 
 from contract import LookalikeError, row_id
-from worker.adapters.milvus import MilvusIndex
+from worker.adapters.milvus import MilvusConnection, MilvusIndex
+from worker.core.fingerprints import vector_key
 from worker.core.hashing import BITS
-from worker.core.schema import VECTOR_FIELD, partition_name
+from worker.core.schema import VECTOR_FIELD, VECTOR_KEY_FIELD, partition_name
 from worker.settings import WorkerSettings
+from worker.testing import make_row
 
 TENANTS: Final = 50
 PARTITIONS: Final = 16
@@ -57,8 +59,11 @@ class Vectors:
 
 def collection(settings: WorkerSettings) -> str:
     """Make the collection as a worker does, and name it."""
-    with closing(MilvusIndex(settings, profile=settings.hash, bits=BITS)) as index:
-        index.counts()
+    with closing(MilvusConnection(settings)) as connection:
+        index = MilvusIndex(connection, settings, settings.profiles[0])
+        nobodys = make_row(0)
+        index.upsert([nobodys])
+        index.delete({nobodys.id: nobodys.company_id})
         return index.collection
 
 
@@ -101,12 +106,17 @@ def rows_of(vectors: Vectors, start: int, stop: int, partition: int) -> Iterator
     """Make the rows `start` to `stop` (exclusive) that belong in a partition, as Milvus takes them."""
     for company_id in range(partition, TENANTS, PARTITIONS):
         for n in range(start + (company_id - start) % TENANTS, stop, TENANTS):
+            vector = vectors.bits[n].tobytes()
             yield {
                 "id": row_id(company_id, n),
                 "meta_id": n,
                 "company_id": company_id,
-                VECTOR_FIELD: vectors.bits[n].tobytes(),
+                VECTOR_FIELD: vector,
+                VECTOR_KEY_FIELD: vector_key(vector),
                 "object_key": f"uploads/{company_id}/{n}/photo.jpg",
                 "content_crc": n,
                 "indexed_at": _INDEXED_AT,
+                "quality": 100,
+                "width": 640,
+                "height": 480,
             }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from worker.core.errors import Permanent
+from worker.core.fingerprints import Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +30,34 @@ class Row:
         id: primary key, `contract.row_id(company_id, meta_id)`.
         meta_id: the application's picture.
         company_id: the application's tenant.
-        image_vector: the packed hash.
+        hashes: one for each profile that a worker computes, in its order. Each is stored in a collection of its own,
+            beside all the other fields.
         object_key: the object in OSS.
         content_crc: CRC-64 of the object's bytes, an unsigned 64-bit integer.
         indexed_at: when the row was made, in milliseconds since 1970.
+        width: of the picture as it is stored, in pixels.
+        height: the same.
     """
 
     id: int
     meta_id: int
     company_id: int
-    image_vector: bytes
+    hashes: tuple[Hash, ...]
     object_key: str
     content_crc: int
     indexed_at: int
+    width: int
+    height: int
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The names of the profiles it has hashes of."""
+        return tuple(hashed.profile for hashed in self.hashes)
+
+    @property
+    def vector(self) -> bytes:
+        """The vector of the first profile."""
+        return self.hashes[0].vector
 
 
 class Hit(NamedTuple):
@@ -55,6 +71,19 @@ class Hit(NamedTuple):
     meta_id: int
     company_id: int
     object_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Vectors of some rows, and of how many rows they are a sample.
+
+    Attributes:
+        vectors: packed, one after the other.
+        total: the number of rows.
+    """
+
+    vectors: bytes
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +147,15 @@ class SearchableIndex(VectorIndex, Protocol):
         self, vectors: Sequence[bytes], *, company_id: int | None, limit: int, max_distance: int | None, fresh: bool
     ) -> Sequence[Sequence[Hit]]:
         """Find the rows nearest to each vector, in one call. `company_id` None looks through all tenants."""
+
+    def scan(self, company_id: int | None, after: int, limit: int) -> list[Row]:
+        """The next `limit` rows of one tenant or (None) all in the order of their ids; fewer only at the end."""
+
+    def sample(self, company_id: int | None, most: int) -> Sample:
+        """About `most` vectors drawn uniformly from one tenant's rows or (None) all, without those of low quality."""
+
+    def count(self, company_id: int | None, vector: bytes | None = None) -> int:
+        """The number of rows of one tenant or (None) all; of those, the ones with a vector."""
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows of each of our collections."""

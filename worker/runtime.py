@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, Final
@@ -15,7 +15,9 @@ import structlog
 from contract import (
     DeleteResult,
     IngestResult,
+    InvalidMessage,
     Match,
+    Profile,
     Query,
     Reason,
     SearchManyResult,
@@ -31,9 +33,10 @@ from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
 from producer.publisher import Publisher
 from worker.adapters.claims import RedisClaims
-from worker.adapters.milvus import MilvusIndex
+from worker.adapters.milvus import MilvusConnection, MilvusIndex, ProfiledIndex
 from worker.adapters.oss import OssObjectStore
 from worker.core import hashing
+from worker.core.fingerprinting import Fingerprinter
 from worker.core.outcomes import RetryPolicy
 from worker.logs import without_secrets
 from worker.services.batches import Batches
@@ -78,13 +81,13 @@ class Runtime:
         self._consumption = consumption
         self._stopping = threading.Event()
         hashing.limit_pixels(settings.max_image_pixels)
-        self._create_vector = _hasher(settings)
+        self._fingerprint = _fingerprinter(settings, settings.profiles)
 
     def close(self) -> None:
         """Close every connection that was opened."""
         if "leases" in self.__dict__:
             faulthandler.cancel_dump_traceback_later()
-        for name in ("fuse", "leases", "helpers", "objects", "index", "ledger"):
+        for name in ("fuse", "leases", "helpers", "objects", "milvus", "ledger"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -115,16 +118,37 @@ class Runtime:
         return OssObjectStore.from_settings(self.settings)
 
     @cached_property
-    def index(self) -> MilvusIndex:
-        """The collection."""
-        return MilvusIndex(self.settings, profile=self.settings.hash, bits=hashing.BITS)
+    def milvus(self) -> MilvusConnection:
+        """The connection to Milvus."""
+        return MilvusConnection(self.settings)
+
+    @cached_property
+    def indexes(self) -> Mapping[str, MilvusIndex]:
+        """The collection of each profile, by the profile's name."""
+        return {profile.name: MilvusIndex(self.milvus, self.settings, profile) for profile in self.settings.profiles}
+
+    @cached_property
+    def index(self) -> ProfiledIndex:
+        """The collections of all profiles, as one."""
+        return ProfiledIndex(list(self.indexes.values()))
+
+    def index_of(self, name: str | None) -> MilvusIndex:
+        """The collection of a profile; of the first one where none is named.
+
+        Raises:
+            InvalidMessage: this worker does not serve the profile.
+        """
+        served = self.settings.hash
+        if (name or served[0]) not in self.indexes:
+            raise InvalidMessage(f"hash: the workers serve {', '.join(served)} (LOOKALIKE_HASH), not {name}")
+        return self.indexes[name or served[0]]
 
     @cached_property
     def claims(self) -> RedisClaims:
-        """The claims on the collection's pictures."""
+        """The claims on the pictures."""
         return RedisClaims(
             self.ledger.connection,
-            collection=self.index.collection,
+            collection=self.settings.collection,
             lock_seconds=_LOCK_CALLS * _CALL_TIMEOUTS * self.settings.milvus_timeout,
         )
 
@@ -172,11 +196,11 @@ class Runtime:
 
     @cached_property
     def decoders(self) -> Decoders:
-        """From bytes to vectors, for uploads."""
+        """From bytes to hashes, for uploads."""
         settings = self.settings
         at_once = settings.decoders or os.cpu_count() or 1
         return Decoders(
-            self._create_vector,
+            self._fingerprint,
             hashing.count_pixels,
             at_once=at_once,
             pixels=settings.pixels_at_once or at_once * _PIXELS_EACH,
@@ -248,6 +272,7 @@ class Runtime:
             self.claims,
             GroupWriter(self.guarded_index, max_rows=settings.write_rows),
             self.decoders,
+            profiles=settings.hash,
             removal=self.removal,
             helpers=self.helpers,
             room=Room(self.settings.bytes_in_flight),
@@ -268,11 +293,13 @@ class Runtime:
     def searches(self) -> Search:
         """Search."""
         settings = self.settings
+        first = settings.profiles[0]
+        fingerprint = _fingerprinter(settings, [first])
         return Search(
             self.objects,
-            self.index,
-            self._create_vector,
-            bits=hashing.BITS,
+            self.index_of(None),
+            lambda body: fingerprint(body).hashes[0].vector,
+            bits=first.bits,
             max_image_bytes=settings.max_image_bytes,
             object_seconds=settings.object_seconds,
             retry_seconds=settings.search_seconds,
@@ -298,12 +325,12 @@ class Runtime:
     def search(self, message: dict[str, Any]) -> SearchResult:
         """Answer `lookalike.search`."""
         query, options = decode_search(message)
-        return {"hash": self.settings.hash, "matches": self._answer([query], options)[0]}
+        return {"hash": self.settings.hash[0], "matches": self._answer([query], options)[0]}
 
     def search_many(self, message: dict[str, Any]) -> SearchManyResult:
         """Answer `lookalike.search_many`."""
         queries, options = decode_search_many(message)
-        return {"hash": self.settings.hash, "results": self._answer(queries, options)}
+        return {"hash": self.settings.hash[0], "results": self._answer(queries, options)}
 
     def _answer(self, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
         begun = time.monotonic()
@@ -314,10 +341,9 @@ class Runtime:
 
     def warm(self) -> None:
         """Begin to search: the first caller finds a connection and an open collection."""
-        nothing = bytes(hashing.BITS // 8)
-        warm(
-            partial(self.index.search, [nothing], company_id=0, limit=1, max_distance=None, fresh=False), self._stopping
-        )
+        index = self.index_of(None)
+        nothing = bytes(index.profile.bytes)
+        warm(partial(index.search, [nothing], company_id=0, limit=1, max_distance=None, fresh=False), self._stopping)
 
     def sweep(self) -> int:
         """Answer `lookalike.sweep`."""
@@ -325,18 +351,12 @@ class Runtime:
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Answer `lookalike.stats`."""
-        return {"collections": dict(self.index.counts())}
+        return {"collections": dict(self.index_of(None).counts())}
 
 
-def _hasher(settings: WorkerSettings) -> Callable[[bytes], bytes]:
-    """The profile's way from bytes to a vector: the fast one where it is wanted.
-
-    The log says where it cannot be had or trusted.
-    """
-    if settings.hash == "ahash_draft":
-        return hashing.create_draft_vector
-    if settings.fast_hash == "off":
-        return hashing.create_reference_vector
-    if (fault := hashing.fast_path_fault()) is not None:
+def _fingerprinter(settings: WorkerSettings, profiles: Sequence[Profile]) -> Fingerprinter:
+    """The way from bytes to hashes: the fast one where it is wanted. The log says where it cannot be had or trusted."""
+    fast = settings.fast_hash == "auto"
+    if fast and (fault := hashing.fast_path_fault()) is not None:
         log.warning("fast_hash_off", reason=fault)
-    return hashing.create_vector
+    return Fingerprinter(profiles, fast=fast)

@@ -1,9 +1,12 @@
 """The worker's settings, from the environment: `LOOKALIKE_MILVUS_URI`, `LOOKALIKE_OSS_BUCKET` and the rest."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
 
+from contract import PROFILES, Profile
 from producer.app import visibility_timeout
 from producer.settings import ClientSettings
 from worker.core.hashing import MAX_PIXELS
@@ -11,6 +14,24 @@ from worker.core.hashing import MAX_PIXELS
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]  # what Milvus takes as a name
+
+
+def _split(names: object) -> object:
+    """The profiles of `ahash,phash.upright`."""
+    return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not PROFILES.keys() >= set(names):
+        raise ValueError(f"names of profiles, separated by commas: there are {', '.join(PROFILES)}")
+    if len(set(names)) < len(names):
+        raise ValueError("a profile is named twice")
+    return names
+
+
+ProfileNames = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1), AfterValidator(_known)
+]
 
 
 class LogSettings(ClientSettings):
@@ -32,7 +53,8 @@ class WorkerSettings(LogSettings):
         milvus_uri: address of Milvus.
         milvus_token: `user:password`, or an API key.
         collection: the first part of the collections' names.
-        hash: the hash profile. `ahash` is the reference; `ahash_draft` is faster, and not the same.
+        hash: the hash profiles, separated by commas: each picture is hashed by all of them, and a search that names
+            none compares by the first. `ahash` is the reference.
         index_type: the index of a collection that is made. BIN_FLAT compares with every row, and is exact.
         index_nlist: clusters of a BIN_IVF_FLAT index.
         search_nprobe: clusters of a BIN_IVF_FLAT index that a search looks into.
@@ -72,7 +94,7 @@ class WorkerSettings(LogSettings):
     milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://", repr=False)]
     milvus_token: Annotated[str, Field(repr=False)] = ""
     collection: Name = "images"
-    hash: Literal["ahash", "ahash_draft"] = "ahash"
+    hash: ProfileNames = ("ahash",)
     index_type: Literal["BIN_FLAT", "BIN_IVF_FLAT"] = "BIN_FLAT"
     index_nlist: Annotated[int, Field(ge=1, le=65536)] = 128
     search_nprobe: Annotated[int, Field(ge=1, le=65536)] = 32
@@ -111,6 +133,11 @@ class WorkerSettings(LogSettings):
     fuse_events: Count = 500
     fuse_dead_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     fuse_rest_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        """The hash profiles, the first of which searches compare by unless they name one."""
+        return [PROFILES[name] for name in self.hash]
 
     @model_validator(mode="after")
     def _within_visibility(self) -> Self:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from contract import LookalikeError
+from contract import LookalikeError, row_id
 from worker.core.errors import ObjectMissing, RowsRejected, Transient
-from worker.ports import Claimed, Download, Hit, Row
+from worker.core.fingerprints import LOW_QUALITY, Fingerprint, Hash
+from worker.ports import Claimed, Download, Hit, Row, Sample
 
 _VECTOR_BYTES: Final = 8
 _KEY_BYTES: Final = 1024
@@ -98,7 +99,7 @@ class MemoryIndex:
 
     def _nearest(self, vector: bytes, company_id: int | None, max_distance: int | None) -> Iterable[Hit]:
         hits = [
-            Hit(hamming(vector, row.image_vector), row.id, row.meta_id, row.company_id, row.object_key)
+            Hit(hamming(vector, row.vector), row.id, row.meta_id, row.company_id, row.object_key)
             for row in self.rows.values()
             if company_id in (None, row.company_id)
         ]
@@ -106,11 +107,25 @@ class MemoryIndex:
         return sorted(near, key=lambda hit: hit.distance)
 
     def _refuses(self, row: Row) -> bool:
-        return (
-            row.id in self.refused
-            or len(row.image_vector) != _VECTOR_BYTES
-            or len(row.object_key.encode()) > _KEY_BYTES
-        )
+        return row.id in self.refused or len(row.vector) != _VECTOR_BYTES or len(row.object_key.encode()) > _KEY_BYTES
+
+    def scan(self, company_id: int | None, after: int, limit: int) -> list[Row]:
+        """The next rows in the order of their ids."""
+        self._fail()
+        return [self.rows[id_] for id_ in sorted(self.rows) if id_ > after and self._of(company_id, id_)][:limit]
+
+    def sample(self, company_id: int | None, most: int) -> Sample:
+        """The vectors of the rows with the least ids."""
+        good = [row for row in self.scan(company_id, -1, len(self.rows)) if row.hashes[0].quality >= LOW_QUALITY]
+        return Sample(b"".join(row.vector for row in good[:most]), len(good))
+
+    def count(self, company_id: int | None, vector: bytes | None = None) -> int:
+        """The number of rows."""
+        self._fail()
+        return sum(self._of(company_id, id_) and vector in (None, row.vector) for id_, row in self.rows.items())
+
+    def _of(self, company_id: int | None, id_: int) -> bool:
+        return company_id in (None, self.rows[id_].company_id)
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows."""
@@ -175,6 +190,37 @@ class MemoryClaims:
             yield time.monotonic() + self.lock_seconds
         finally:
             self.locked -= wanted
+
+
+def make_row(
+    meta_id: int,
+    company_id: int = 1,
+    *,
+    vector: bytes = bytes(8),
+    object_key: str = "a.jpg",
+    content_crc: int = 5,
+    indexed_at: int = 6,
+    quality: int = 100,
+    profile: str = "ahash",
+    size: tuple[int, int] = (640, 480),
+) -> Row:
+    """A row with one hash."""
+    return Row(
+        id=row_id(company_id, meta_id),
+        meta_id=meta_id,
+        company_id=company_id,
+        hashes=(Hash(profile, vector, quality),),
+        object_key=object_key,
+        content_crc=content_crc,
+        indexed_at=indexed_at,
+        width=size[0],
+        height=size[1],
+    )
+
+
+def fingerprinting(create_vector: Callable[[bytes], bytes], profile: str = "ahash") -> Callable[[bytes], Fingerprint]:
+    """What hashes pictures of no size by one profile, all of the best quality."""
+    return lambda body: Fingerprint(0, 0, (Hash(profile, create_vector(body), 100),))
 
 
 def hamming(one: bytes, other: bytes) -> int:

@@ -20,7 +20,8 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
     row = re.search(rf"^\| `LOOKALIKE_{name.upper()}` \| (.*?) \| .+ \|$", SETTINGS, re.MULTILINE)
     assert row is not None
     if not field.is_required() and field.default not in ("", None):
-        assert row[1] == f"`{field.default}`"
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        assert row[1] == f"`{default}`"
 
 
 def test_no_variable_is_documented_that_does_not_exist() -> None:

@@ -9,19 +9,21 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
 from typing import Final
 from uuid import uuid4
 
 import redis
 
 from worker.core.errors import Transient
+from worker.core.fingerprints import Hash
 from worker.ports import Claimed, Row
 
 # Bounded staleness is 5 s unless Milvus is configured otherwise ("common.gracefulTime").
 _ROW_SECONDS: Final = 60
 # Twice the visibility timeout, below which a batch stays. An attempt that takes longer has lost its claims.
 _CLAIM_SECONDS: Final = 600
+
+_PLAIN: Final = ("meta_id", "company_id", "object_key", "content_crc", "indexed_at", "width", "height")
 
 _LOCKED: Final = "locked"
 _DOUBTFUL: Final = "doubtful"
@@ -86,7 +88,10 @@ end
 
 
 class RedisClaims:
-    """The claims on the pictures of one collection, by any worker."""
+    """The claims on the pictures of one index, by any worker, whichever profiles it hashes by.
+
+    `collection` is what the names of the index's collections begin with.
+    """
 
     def __init__(
         self,
@@ -97,7 +102,7 @@ class RedisClaims:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claim_prefix: Final = f"{{lookalike}}:claim:{collection}:"
-        self._row_prefix: Final = f"{{lookalike}}:row:{collection}:"
+        self._row_prefix: Final = f"{{lookalike}}:row:2:{collection}:"  # the second form in which rows were written
         self._lock_seconds = lock_seconds
         self._monotonic = monotonic
         self._claim = connection.register_script(_CLAIM)
@@ -158,9 +163,14 @@ def _redis_errors() -> Iterator[None]:
 
 
 def _dump(row: Row) -> str:
-    return json.dumps([value.hex() if isinstance(value, bytes) else value for value in astuple(row)])
+    hashes = [[hashed.profile, hashed.vector.hex(), hashed.quality] for hashed in row.hashes]
+    return json.dumps([row.id, hashes, *(getattr(row, name) for name in _PLAIN)])
 
 
 def _load(text: str) -> Row:
-    id_, meta_id, company_id, vector, object_key, content_crc, indexed_at = json.loads(text)
-    return Row(id_, meta_id, company_id, bytes.fromhex(vector), object_key, content_crc, indexed_at)
+    id_, hashes, *plain = json.loads(text)
+    return Row(
+        id=id_,
+        hashes=tuple(Hash(profile, bytes.fromhex(vector), quality) for profile, vector, quality in hashes),
+        **dict(zip(_PLAIN, plain, strict=True)),
+    )

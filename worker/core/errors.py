@@ -24,6 +24,10 @@ class Misconfigured(LookalikeError):
     """No event can succeed until somebody mends the configuration: a wrong secret, a missing bucket, another schema."""
 
 
+class CollectionMissing(Misconfigured):
+    """The collection is not there yet: nothing was ever written to it."""
+
+
 class FuseBlown(Misconfigured):
     """This worker's fuse is blown: the event is handed back, and nothing was tried."""
 

@@ -1,7 +1,11 @@
 """What is computed of a picture: its size, and a hash for each profile."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+# Pictures of a lower quality are blank, or nearly so: there is nothing in them to compare.
+LOW_QUALITY: Final = 10
 
 
 class Hash(NamedTuple):
@@ -31,3 +35,12 @@ class Fingerprint:
     width: int
     height: int
     hashes: tuple[Hash, ...]
+
+
+def vector_key(vector: bytes) -> int:
+    """A signed 64-bit integer that stands for a vector where Milvus filters: it compares no vectors.
+
+    The first 64 bits of BLAKE2b (RFC 7693). Equal vectors have equal keys; two others share one with a probability of
+    1 in 2^64.
+    """
+    return int.from_bytes(blake2b(vector, digest_size=8).digest(), "big", signed=True)

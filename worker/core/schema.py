@@ -1,11 +1,11 @@
 """What a collection must look like, as data, and what differs where one does not."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 VECTOR_FIELD: Final = "image_vector"
+VECTOR_KEY_FIELD: Final = "vector_key"
 METRIC: Final = "HAMMING"
 
 
@@ -33,6 +33,10 @@ def fields(bits: int) -> tuple[FieldSpec, ...]:
         FieldSpec("object_key", "VARCHAR", size=1024),
         FieldSpec("content_crc", "INT64"),
         FieldSpec("indexed_at", "INT64"),
+        FieldSpec("quality", "INT16"),
+        FieldSpec("width", "INT32"),
+        FieldSpec("height", "INT32"),
+        FieldSpec(VECTOR_KEY_FIELD, "INT64"),
     )
 
 
@@ -60,27 +64,6 @@ def _differs(wanted: FieldSpec, found: FieldSpec) -> list[str]:
     if found.auto_id:
         said.append(f"field {wanted.name} is made by Milvus (auto_id)")
     return said
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What a collection says of itself in its description, so that every worker routes its rows the same way."""
-
-    hash: str
-    partitions: int
-
-    def dump(self) -> str:
-        """Write it as the description of a collection."""
-        return json.dumps({"lookalike": 1, "hash": self.hash, "partitions": self.partitions})
-
-    @classmethod
-    def load(cls, description: str) -> Self | None:
-        """Read a description; None where it is not one of ours."""
-        try:
-            said = json.loads(description)
-            return cls(str(said["hash"]), int(said["partitions"])) if said["lookalike"] == 1 else None
-        except (ValueError, KeyError, TypeError):
-            return None
 
 
 def partition_name(number: int) -> str:

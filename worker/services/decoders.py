@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from worker.core.fingerprints import Fingerprint
 from worker.services.helpers import helped_thread
 from worker.services.room import Room
 
@@ -18,7 +19,7 @@ class Decoders:
 
     def __init__(
         self,
-        create_vector: Callable[[bytes], bytes],
+        fingerprint: Callable[[bytes], Fingerprint],
         count_pixels: Callable[[bytes], int],
         *,
         at_once: int,
@@ -29,14 +30,14 @@ class Decoders:
         """Decode.
 
         Args:
-            create_vector: from a picture's bytes to its vector.
+            fingerprint: from a picture's bytes to its hashes.
             count_pixels: from its bytes to how many pixels it has, without decoding it.
             at_once: how many are decoded at a time at the most; others wait.
             pixels: of all that are decoded at a time. A picture of more is decoded alone.
             seconds: a decode that takes longer hangs.
             monotonic: a clock.
         """
-        self._create_vector = create_vector
+        self._fingerprint = fingerprint
         self._count_pixels = count_pixels
         self._share = max(1, pixels // at_once)
         self._room = Room(at_once * self._share)
@@ -44,12 +45,12 @@ class Decoders:
         self._monotonic = monotonic
         self._begun: dict[int, tuple[int, float]] = {}
 
-    def __call__(self, body: bytes) -> bytes:
-        """Hash a picture, and raise what `create_vector` raises."""
+    def __call__(self, body: bytes) -> Fingerprint:
+        """Hash a picture, and raise what `fingerprint` raises."""
         with self._watched():
             pixels = self._count_pixels(body)
         with self._room.take(max(pixels, self._share)), self._watched():
-            return self._create_vector(body)
+            return self._fingerprint(body)
 
     def hanging(self) -> set[int]:
         """The threads (`threading.get_ident()`) whose decode hangs: its own, or one that helps it with its batch."""

@@ -6,7 +6,7 @@ the one that counts; an attempt that has lost its claim reads the object again: 
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,6 +16,7 @@ import structlog
 
 from contract import InvalidMessage, LookalikeError, Reason, UploadEvent, decode_event, row_id
 from worker.core.errors import IdCollision
+from worker.core.fingerprints import Fingerprint
 from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
 from worker.ports import Claims, ObjectStore, Row, RowWriter, VectorIndex
 from worker.services.helpers import Helpers
@@ -86,8 +87,9 @@ class Ingest:
         index: VectorIndex,
         claims: Claims,
         writer: RowWriter,
-        create_vector: Callable[[bytes], bytes],
+        fingerprint: Callable[[bytes], Fingerprint],
         *,
+        profiles: Collection[str],
         removal: Removal,
         helpers: Helpers,
         room: Room,
@@ -103,7 +105,8 @@ class Ingest:
             index: the rows.
             claims: on the pictures.
             writer: of the rows.
-            create_vector: from a picture's bytes to its vector.
+            fingerprint: from a picture's bytes to its hashes.
+            profiles: the names of the profiles that it hashes by.
             removal: of rows whose objects are gone.
             helpers: who join in the work on a message.
             room: in bytes, for the bodies that were downloaded and are not yet hashed.
@@ -119,7 +122,8 @@ class Ingest:
         self._removal = removal
         self._helpers = helpers
         self._room = room
-        self._create_vector = create_vector
+        self._fingerprint = fingerprint
+        self._profiles = frozenset(profiles)
         self._policy = policy
         self._budget = budget
         self._stopping = stopping
@@ -252,27 +256,33 @@ class Ingest:
         id_ = row_id(event.company_id, event.meta_id)
         if stored is not None and (stored.company_id, stored.meta_id) != (event.company_id, event.meta_id):
             raise IdCollision(f"its primary key {id_} is that of another picture")
-        trusted = stored if sure and stored is not None and stored.object_key == event.object_key else None
+        trusted = stored if sure and self._is_whole(stored, event) else None
         if trusted is not None and self._objects.crc(event.object_key) == trusted.content_crc:
             return trusted
-        vector, crc = self._hash(event.object_key)
+        fingerprint, crc = self._hash(event.object_key)
         row = Row(
             id=id_,
             meta_id=event.meta_id,
             company_id=event.company_id,
-            image_vector=vector,
+            hashes=fingerprint.hashes,
             object_key=event.object_key,
             content_crc=crc,
             indexed_at=time.time_ns() // 1_000_000,
+            width=fingerprint.width,
+            height=fingerprint.height,
         )
         return trusted if trusted is not None and replace(row, indexed_at=trusted.indexed_at) == trusted else row
 
-    def _hash(self, key: str) -> tuple[bytes, int]:
-        """Read an object and hash it: its vector, and its CRC-64. There is room for its bytes from before to after."""
+    def _is_whole(self, stored: Row | None, event: UploadEvent) -> bool:
+        """Whether a row is of the event's object, and has its hash by every profile."""
+        return stored is not None and stored.object_key == event.object_key and self._profiles.issubset(stored.profiles)
+
+    def _hash(self, key: str) -> tuple[Fingerprint, int]:
+        """Read an object and hash it: its hashes, and its CRC-64. There is room for its bytes from before to after."""
         deadline = self._monotonic() + self._budget.each
         with self._room.reservation(deadline) as reserve:
             download = self._objects.get(key, deadline, reserve)
-            return self._create_vector(download.body), download.crc
+            return self._fingerprint(download.body), download.crc
 
 
 def _decode(raw: object) -> UploadEvent | Dead:

@@ -102,7 +102,7 @@ class Search:
         row = self._index.lookup({id_: options.company_id}, fresh=options.fresh).get(id_)
         if row is None or (row.company_id, row.meta_id) != (options.company_id, meta_id):
             raise QueryNotFound(f"no picture with meta_id {meta_id} of company_id {options.company_id} is indexed")
-        return row.image_vector
+        return row.vector
 
     def _nearest(self, vectors: Sequence[bytes], options: SearchOptions) -> list[list[Hit]]:
         """Search all vectors in one call.
@@ -143,4 +143,8 @@ def _match(hit: Hit) -> Match:
         company_id=hit.company_id,
         distance=hit.distance,
         object_key=hit.object_key,
+        quality=100,
+        chance=0.0,
+        count=1,
+        members=[],
     )

@@ -2,16 +2,31 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from producer.ledger import Ledger
 from worker.adapters.claims import RedisClaims
 from worker.core.errors import Transient
+from worker.core.fingerprints import Hash
 from worker.ports import Claimed, Claims, Row
 from worker.testing import MemoryClaims
 
-ROWS = [Row(2**63 - 1 - n, -n, n, bytes(range(8)), f"图 {n}.jpg", 2**64 - 1, n) for n in range(3)]
+ROWS = [
+    Row(
+        id=2**63 - 1 - n,
+        meta_id=-n,
+        company_id=n,
+        hashes=(Hash("ahash", bytes(range(8)), 100), Hash("pdq.upright", bytes(range(32)), n)),
+        object_key=f"图 {n}.jpg",
+        content_crc=2**64 - 1,
+        indexed_at=n,
+        width=2**31 - 1,
+        height=1,
+    )
+    for n in range(3)
+]
 IDS = [row.id for row in ROWS]
 ONE = ROWS[0]
 
@@ -86,7 +101,7 @@ def test_a_failed_write_leaves_a_doubt_and_loses_nothing(claims: Claims) -> None
 
 def test_a_confirmed_row_takes_the_place_of_the_one_remembered(claims: Claims) -> None:
     """The last confirmation counts."""
-    later = Row(ONE.id, ONE.meta_id, ONE.company_id, b"\xff" * 8, "b.jpg", 0, 9)
+    later = replace(ONE, hashes=(Hash("dhash", b"\xff" * 8, 1),), object_key="b.jpg", indexed_at=9)
     for token, row in (("a", ONE), ("b", later)):
         claims.claim(token, [ONE.id])
         claims.confirm(token, [row])

@@ -19,7 +19,7 @@ from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
-from worker.testing import MemoryClaims, MemoryIndex
+from worker.testing import MemoryClaims, MemoryIndex, fingerprinting
 
 LARGEST = 1_000_000
 AT_ONCE = 8
@@ -84,7 +84,8 @@ def test_bytes_in_flight_stay_within_their_bound(store: OssObjectStore, bound: i
         index,
         claims,
         GroupWriter(index, max_rows=1000),
-        Decoders(objects.hash, len, at_once=2, pixels=bound, seconds=60),
+        Decoders(fingerprinting(objects.hash), len, at_once=2, pixels=bound, seconds=60),
+        profiles=["ahash"],
         removal=Removal(index, claims, delete_seconds=0),
         helpers=helpers,
         room=Room(bound),

@@ -1,28 +1,35 @@
 """The collection: made when it is missing, left alone when it exists, refused when it does not fit."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from contract import row_id
-from worker.adapters.milvus import MilvusIndex
+from contract import PROFILES
+from worker.adapters.milvus import MilvusConnection, MilvusIndex
 from worker.core.errors import Misconfigured, Transient
-from worker.core.schema import Provenance
-from worker.ports import Row
+from worker.core.provenance import Provenance, made_here
 from worker.settings import WorkerSettings
+from worker.testing import make_row
 
-ROW = Row(row_id(7, 1), 1, 7, bytes(8), "a.jpg", 5, 6)
+AHASH = PROFILES["ahash"]
+ROW = make_row(1, 7)
 
 
 @pytest.fixture
-def index(settings: WorkerSettings) -> Iterator[MilvusIndex]:
+def connection(settings: WorkerSettings) -> Iterator[MilvusConnection]:
+    """A connection that is not open yet."""
+    with closing(MilvusConnection(settings)) as made:
+        yield made
+
+
+@pytest.fixture
+def index(connection: MilvusConnection, settings: WorkerSettings) -> MilvusIndex:
     """An index that has not connected yet."""
-    made = MilvusIndex(settings, profile="ahash", bits=64)
-    yield made
-    made.close()
+    return MilvusIndex(connection, settings, AHASH)
 
 
 def create(
@@ -44,6 +51,10 @@ def create(
         schema.add_field("object_key", DataType.VARCHAR, max_length=key_bytes)
         schema.add_field("content_crc", DataType.INT64)
         schema.add_field("indexed_at", DataType.INT64)
+        schema.add_field("quality", DataType.INT16)
+        schema.add_field("width", DataType.INT32)
+        schema.add_field("height", DataType.INT32)
+        schema.add_field("vector_key", DataType.INT64)
     milvus.create_collection(name, schema=schema)
 
 
@@ -67,30 +78,35 @@ def test_a_missing_collection_is_made(index: MilvusIndex, milvus: MilvusClient) 
         "object_key": "VARCHAR",
         "content_crc": "INT64",
         "indexed_at": "INT64",
+        "quality": "INT16",
+        "width": "INT32",
+        "height": "INT32",
+        "vector_key": "INT64",
     }
     assert found["auto_id"] is False
     assert index.collection.endswith("_ahash")
     described = milvus.describe_index(index.collection, "image_vector")
     assert (described["index_type"], described["metric_type"]) == ("BIN_FLAT", "HAMMING")
     assert set(milvus.list_partitions(index.collection)) == {"_default", *(f"tenant_{n}" for n in range(4))}
-    assert Provenance.load(found["description"]) == Provenance("ahash", 4)
+    assert Provenance.load(found["description"]) == made_here(AHASH, 4)
 
 
-def test_a_clustered_index_is_made_by_setting(settings: WorkerSettings, milvus: MilvusClient) -> None:
+def test_a_clustered_index_is_made_by_setting(
+    connection: MilvusConnection, settings: WorkerSettings, milvus: MilvusClient
+) -> None:
     """BIN_IVF_FLAT has the clusters that the setting says, and searches."""
     clustered = settings.model_copy(update={"index_type": "BIN_IVF_FLAT", "index_nlist": 16})
-    index = MilvusIndex(clustered, profile="ahash", bits=64)
+    index = MilvusIndex(connection, clustered, AHASH)
     index.upsert([ROW])
     described = milvus.describe_index(index.collection, "image_vector")
     assert (described["index_type"], described["nlist"]) == ("BIN_IVF_FLAT", "16")
     (hits,) = index.search([bytes(8)], company_id=7, limit=5, max_distance=0, fresh=True)
     assert [hit.meta_id for hit in hits] == [1]
-    index.close()
 
 
 def test_rows_go_to_their_tenants_partition(index: MilvusIndex, milvus: MilvusClient) -> None:
     """Company 7 of 4 partitions is in the third, and so is company -1."""
-    negative = Row(row_id(-1, 1), 1, -1, bytes(8), "a.jpg", 5, 6)
+    negative = make_row(1, -1)
     index.upsert([ROW, negative])
     found = milvus.query(
         index.collection, ids=[ROW.id, negative.id], partition_names=["tenant_3"], consistency_level="Strong"
@@ -98,14 +114,15 @@ def test_rows_go_to_their_tenants_partition(index: MilvusIndex, milvus: MilvusCl
     assert len(found) == 2
 
 
-def test_a_collection_keeps_its_own_number_of_partitions(settings: WorkerSettings, index: MilvusIndex) -> None:
+def test_a_collection_keeps_its_own_number_of_partitions(
+    connection: MilvusConnection, settings: WorkerSettings, index: MilvusIndex
+) -> None:
     """A worker with another setting routes as the collection says, so nobody loses sight of a row."""
     index.upsert([ROW])
-    other = MilvusIndex(settings.model_copy(update={"partitions": 9}), profile="ahash", bits=64)
+    other = MilvusIndex(connection, settings.model_copy(update={"partitions": 9}), AHASH)
     assert other.lookup({ROW.id: 7}, fresh=True) == {ROW.id: ROW}
     other.upsert([ROW])
     assert other.counts() == {index.collection: 1}
-    other.close()
 
 
 def test_a_collection_that_fits_is_left_alone(index: MilvusIndex, milvus: MilvusClient) -> None:
@@ -136,7 +153,7 @@ def test_the_articles_collection_is_refused(index: MilvusIndex, milvus: MilvusCl
     [
         ({"bits": 128}, "HAMMING", "128 bits, not 64"),
         ({}, "JACCARD", "metric"),
-        ({"description": Provenance("phash", 0).dump()}, "HAMMING", "profile phash, not ahash"),
+        ({"description": made_here(PROFILES["phash"], 0).dump()}, "HAMMING", "profile phash, not ahash"),
     ],
 )
 def test_what_differs_is_said(
@@ -151,7 +168,7 @@ def test_what_differs_is_said(
 
 def test_a_half_made_collection_is_completed(index: MilvusIndex, milvus: MilvusClient) -> None:
     """A worker that was killed between two steps of making it leaves it to the next."""
-    create(milvus, index.collection, description=Provenance("ahash", 3).dump())
+    create(milvus, index.collection, description=made_here(AHASH, 3).dump())
     milvus.create_partition(index.collection, "tenant_1")
     index.upsert([ROW])
     assert set(milvus.list_partitions(index.collection)) == {"_default", "tenant_0", "tenant_1", "tenant_2"}
@@ -202,4 +219,4 @@ def test_a_server_that_is_not_there_is_transient(settings: WorkerSettings, free_
     """Nothing listens: it may come up later."""
     away = settings.model_copy(update={"milvus_uri": f"http://127.0.0.1:{free_port}"})
     with pytest.raises(Transient):
-        MilvusIndex(away, profile="ahash", bits=64).lookup({1: 1})
+        MilvusIndex(MilvusConnection(away), away, AHASH).lookup({1: 1})

@@ -3,16 +3,19 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
-from contract import row_id
-from worker.adapters.milvus import MilvusIndex
+from contract import PROFILES
+from worker.adapters.milvus import MilvusConnection, MilvusIndex
 from worker.core.errors import RowsRejected
 from worker.ports import Row, SearchableIndex
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
-from worker.testing import MemoryIndex, hamming
+from worker.testing import MemoryIndex, hamming, make_row
+
+AHASH = PROFILES["ahash"]
 
 
 @pytest.fixture(params=["memory", "milvus"])
@@ -21,14 +24,14 @@ def index(request: pytest.FixtureRequest) -> Iterator[SearchableIndex]:
     if request.param == "memory":
         yield MemoryIndex()
         return
-    milvus = MilvusIndex(request.getfixturevalue("settings"), profile="ahash", bits=64)
-    yield milvus
-    milvus.close()
+    settings = request.getfixturevalue("settings")
+    with closing(MilvusConnection(settings)) as connection:
+        yield MilvusIndex(connection, settings, AHASH)
 
 
 def row(meta_id: int, company_id: int = 1, *, vector: bytes = bytes(8), key: str = "a.jpg") -> Row:
     """A row with the largest numbers where they fit."""
-    return Row(row_id(company_id, meta_id), meta_id, company_id, vector, key, -meta_id % 2**64, 1_700_000_000_000)
+    return make_row(meta_id, company_id, vector=vector, object_key=key, content_crc=-meta_id % 2**64)
 
 
 def keys(*rows: Row) -> dict[int, int]:
@@ -151,10 +154,11 @@ def test_rows_are_counted(index: SearchableIndex) -> None:
 
 def test_workers_that_start_together_share_one_collection(settings: WorkerSettings) -> None:
     """Six first uses at once make one collection, complete, and every write is found by all."""
-    indexes = [MilvusIndex(settings, profile="ahash", bits=64) for _ in range(6)]
+    connections = [MilvusConnection(settings) for _ in range(6)]
+    indexes = [MilvusIndex(connection, settings, AHASH) for connection in connections]
     write: Callable[[int], None] = lambda n: indexes[n].upsert([row(n, company_id=n)])  # noqa: E731
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(write, range(6)))
     assert [index.counts() for index in indexes] == [{indexes[0].collection: 6}] * 6
-    for index in indexes:
-        index.close()
+    for connection in connections:
+        connection.close()

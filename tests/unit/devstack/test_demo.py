@@ -22,6 +22,10 @@ def match(upload: Upload, distance: int = 0) -> Match:
         company_id=event.company_id,
         distance=distance,
         object_key=event.object_key,
+        quality=100,
+        chance=0.0,
+        count=1,
+        members=[],
     )
 
 

@@ -14,7 +14,7 @@ from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects
+from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting
 
 KEY: Final = "a.jpg"
 EVENT: Final = UploadEvent(object_key=KEY, meta_id=1, company_id=1)
@@ -146,7 +146,8 @@ class Stage:
                 index,
                 claims,
                 GroupWriter(index, max_rows=100),
-                lambda body: body.ljust(8, b"\0"),
+                fingerprinting(lambda body: body.ljust(8, b"\0")),
+                profiles=["ahash"],
                 removal=Removal(index, claims, delete_seconds=0),
                 helpers=Helpers(1),
                 room=Room(1000),
@@ -170,4 +171,4 @@ class Stage:
     def vector(self) -> bytes | None:
         """The picture's vector in the index, if it has a row."""
         row = self.index.rows.get(ID)
-        return None if row is None else row.image_vector.rstrip(b"\0")
+        return None if row is None else row.vector.rstrip(b"\0")

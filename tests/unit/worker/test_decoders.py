@@ -8,6 +8,7 @@ import pytest
 
 from worker.services.decoders import Decoders
 from worker.services.helpers import Helpers
+from worker.testing import fingerprinting
 
 
 class Gate:
@@ -36,7 +37,9 @@ def decoders_of(
     create_vector: Callable[[bytes], bytes], *, at_once: int, monotonic: Callable[[], float] = time.monotonic
 ) -> Decoders:
     """Decoders of 10 pixels each, for pictures of one pixel a byte."""
-    return Decoders(create_vector, len, at_once=at_once, pixels=at_once * 10, seconds=60, monotonic=monotonic)
+    return Decoders(
+        fingerprinting(create_vector), len, at_once=at_once, pixels=at_once * 10, seconds=60, monotonic=monotonic
+    )
 
 
 def in_threads(decoders: Decoders, number: int) -> list[threading.Thread]:
@@ -131,7 +134,7 @@ def test_a_header_that_never_ends_hangs_too() -> None:
     def count(body: bytes) -> int:
         return len(gate(body))
 
-    decoders = Decoders(bytes, count, at_once=1, pixels=10, seconds=60, monotonic=lambda: now[0])
+    decoders = Decoders(fingerprinting(bytes), count, at_once=1, pixels=10, seconds=60, monotonic=lambda: now[0])
     (thread,) = in_threads(decoders, 1)
     assert gate.inside.acquire(timeout=10)
     now[0] += 61

@@ -94,5 +94,5 @@ def test_a_worker_of_the_profile_hashes_drafts_into_a_collection_of_their_own() 
     )
     runtime = Runtime(settings, NotImplemented, NotImplemented)
     body = encode(large("china.jpg"), "JPEG")
-    assert runtime.decoders(body) == create_draft_vector(body)
-    assert runtime.index.collection == "images_ahash_draft"
+    assert runtime.decoders(body).hashes[0].vector == create_draft_vector(body)
+    assert runtime.index_of(None).collection == "images_ahash_draft"

@@ -8,7 +8,6 @@ import pytest
 from contract import row_id
 from worker.core.errors import FuseBlown, Misconfigured, NotReadable, ObjectMissing, Transient
 from worker.core.outcomes import Indexed, Outcome, Retry, RetryPolicy
-from worker.ports import Row
 from worker.services.fuse import Fuse, FuseRules
 from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.helpers import Helpers
@@ -16,10 +15,10 @@ from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects
+from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting, make_row
 
 REFUSED = Misconfigured("OSS says 403 AccessDenied")
-ROW = Row(1, 1, 1, bytes(8), "a", 0, 0)
+ROW = make_row(1)
 
 
 class Idle:
@@ -66,7 +65,8 @@ class World:
             self.index,
             claims,
             GroupWriter(self.index, max_rows=100),
-            lambda _: bytes(8),
+            fingerprinting(lambda _: bytes(8)),
+            profiles=["ahash"],
             removal=Removal(self.index, claims, delete_seconds=0),
             helpers=Helpers(1),
             room=Room(1000),
@@ -164,7 +164,7 @@ def test_a_blown_fuse_asks_nobody() -> None:
             call()
     assert world.store.read == []
     world.index.upsert([ROW])
-    assert world.memory.rows == {1: ROW}
+    assert world.memory.rows == {ROW.id: ROW}
 
 
 def test_whatever_milvus_refuses_blows() -> None:

@@ -22,7 +22,7 @@ from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects
+from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting
 
 RED = encode(Image.radial_gradient("L"), "PNG")
 BLUE = encode(Image.linear_gradient("L"), "PNG")
@@ -45,7 +45,8 @@ class World:
             self.index,
             self.claims,
             GroupWriter(self.index, max_rows=100),
-            create,
+            fingerprinting(create),
+            profiles=["ahash"],
             removal=Removal(self.index, self.claims, delete_seconds=0),
             helpers=Helpers(at_once),
             room=self.room,
@@ -81,7 +82,7 @@ def test_an_event_becomes_a_row() -> None:
     assert world(event("red", 5, 7)) == [Indexed(valid("red", 5, 7))]
     (row,) = world.index.rows.values()
     assert (row.id, row.meta_id, row.company_id, row.object_key) == (row_id(7, 5), 5, 7, "red")
-    assert row.image_vector == create_vector(RED)
+    assert row.vector == create_vector(RED)
     assert before <= row.indexed_at <= time.time_ns() // 1_000_000
 
 
@@ -125,7 +126,7 @@ def test_a_changed_object_is_written_again() -> None:
     world(event("red"))
     world.objects.bodies["red"] = BLUE
     assert world(event("red")) == [Indexed(valid("red"))]
-    assert next(iter(world.index.rows.values())).image_vector == create_vector(BLUE)
+    assert next(iter(world.index.rows.values())).vector == create_vector(BLUE)
 
 
 def test_a_moved_object_is_written_again() -> None:

@@ -9,12 +9,12 @@ from contract import Item, row_id
 from worker.core.errors import Transient
 from worker.ports import Row
 from worker.services.removal import Removal
-from worker.testing import MemoryClaims, MemoryIndex
+from worker.testing import MemoryClaims, MemoryIndex, make_row
 
 
 def row(meta_id: int, company_id: int) -> Row:
     """A row of a picture."""
-    return Row(row_id(company_id, meta_id), meta_id, company_id, bytes(8), "a", 0, 0)
+    return make_row(meta_id, company_id)
 
 
 def removal(index: MemoryIndex, claims: MemoryClaims | None = None, *, delete_seconds: float = 60) -> Removal:
@@ -44,7 +44,7 @@ def test_pictures_of_several_tenants_are_deleted_together() -> None:
 
 def test_a_row_that_only_shares_the_key_stays() -> None:
     """A collision of primary keys does not let one picture's deletion take another's row."""
-    other = Row(row_id(1, 1), 9, 9, bytes(8), "a", 0, 0)
+    other = replace(make_row(9, 9), id=row_id(1, 1))
     index = MemoryIndex({other.id: other})
     assert removal(index)([Item(meta_id=1, company_id=1)]) == 0
     assert index.rows == {other.id: other}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from worker.core.schema import FieldSpec, Provenance, differences, fields
+from worker.core.schema import FieldSpec, differences, fields
 
 WANTED = fields(64)
 
@@ -27,6 +27,10 @@ def test_the_articles_collection_is_refused_with_all_that_differs() -> None:
         "field object_key is missing",
         "field content_crc is missing",
         "field indexed_at is missing",
+        "field quality is missing",
+        "field width is missing",
+        "field height is missing",
+        "field vector_key is missing",
         "field id is made by Milvus (auto_id)",
     ]
 
@@ -47,14 +51,3 @@ def test_each_difference_is_said(found: FieldSpec, said: str) -> None:
     """A wrong type, size or key, or a field nobody knows, is named."""
     others = [field for field in WANTED if field.name != found.name]
     assert differences(WANTED, [*others, found]) == [said]
-
-
-def test_provenance_survives_its_description() -> None:
-    """What a collection says of itself is read back."""
-    assert Provenance.load(Provenance("ahash", 16).dump()) == Provenance("ahash", 16)
-
-
-@pytest.mark.parametrize("description", ["", "my pictures", "[]", "{}", "null", '{"lookalike": 1}', '{"lookalike": 2}'])
-def test_a_strange_description_is_not_ours(description: str) -> None:
-    """A collection of somebody else's making has no provenance."""
-    assert Provenance.load(description) is None

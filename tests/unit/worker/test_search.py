@@ -1,6 +1,7 @@
 """From queries to matches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from worker.core.errors import Misconfigured, ObjectMissing, Transient
 from worker.core.hashing import create_vector
 from worker.ports import Hit, Row
 from worker.services.search import Search
-from worker.testing import MemoryIndex, MemoryObjects, hamming
+from worker.testing import MemoryIndex, MemoryObjects, hamming, make_row
 
 PICTURE = encode(Image.radial_gradient("L"), "PNG")
 
@@ -36,9 +37,7 @@ class Stingy(MemoryIndex):
 
 def rows(vectors: Sequence[bytes], company_id: int = 1) -> dict[int, Row]:
     """Rows of a tenant with these vectors, meta_id from 0."""
-    made = [
-        Row(row_id(company_id, n), n, company_id, vector, f"{company_id}/{n}", 0, 0) for n, vector in enumerate(vectors)
-    ]
+    made = [make_row(n, company_id, vector=vector, object_key=f"{company_id}/{n}") for n, vector in enumerate(vectors)]
     return {row.id: row for row in made}
 
 
@@ -69,7 +68,8 @@ def test_each_kind_of_query_finds_the_same(query: Query) -> None:
     """A picture is found by its bytes, its object, its hash, or the id it is indexed under."""
     index = MemoryIndex(rows([bytes(8), create_vector(PICTURE)]))
     (matches,) = searcher(index)([query], SearchOptions(company_id=1))
-    assert matches[0] == {"id": row_id(1, 1), "meta_id": 1, "company_id": 1, "distance": 0, "object_key": "1/1"}
+    found = {"id": row_id(1, 1), "meta_id": 1, "company_id": 1, "distance": 0, "object_key": "1/1"}
+    assert matches[0].items() >= found.items()
 
 
 def test_a_tenant_sees_its_own_pictures_only() -> None:
@@ -90,7 +90,7 @@ def test_the_answer_is_that_of_a_brute_force_search(bits: list[int], limit: int,
     index = Stingy(rows([(2**n - 1).to_bytes(8) for n in bits]))
     options = SearchOptions(company_id=1, limit=limit, max_distance=max_distance)
     (matches,) = searcher(index)([Query(vector=bytes(8))], options)
-    ordered = sorted((hamming(bytes(8), row.image_vector), row.id) for row in index.rows.values())
+    ordered = sorted((hamming(bytes(8), row.vector), row.id) for row in index.rows.values())
     expected = [pair for pair in ordered if max_distance is None or pair[0] <= max_distance][:limit]
     assert [(match["distance"], match["id"]) for match in matches] == expected
 
@@ -125,7 +125,7 @@ def test_a_bad_query_is_told_what_is_wrong(query: Query, options: SearchOptions,
 
 def test_a_row_that_only_shares_the_key_is_not_the_picture() -> None:
     """A collision of primary keys does not make one picture answer for another."""
-    index = MemoryIndex({row_id(1, 1): Row(row_id(1, 1), 9, 9, bytes(8), "x", 0, 0)})
+    index = MemoryIndex({row_id(1, 1): replace(make_row(9, 9), id=row_id(1, 1))})
     with pytest.raises(QueryNotFound):
         searcher(index)([Query(meta_id=1)], SearchOptions(company_id=1))
 

@@ -24,7 +24,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_required_is_enough() -> None:
     """Everything else has a default that is right for most."""
     settings = WorkerSettings.from_env()
-    assert (settings.collection, settings.hash, settings.index_type) == ("images", "ahash", "BIN_FLAT")
+    assert (settings.collection, settings.hash, settings.index_type) == ("images", ("ahash",), "BIN_FLAT")
 
 
 @pytest.mark.parametrize("name", REQUIRED)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from math import ceil, log2
 
 import pytest
@@ -14,12 +15,13 @@ from contract import row_id
 from worker.core.errors import Misconfigured, Permanent, Rejected, RowsRejected, Transient
 from worker.ports import Row
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryIndex
+from worker.testing import MemoryIndex, make_row
 
 
 def row(meta_id: int, *, company_id: int = 1, key: str = "a.jpg", id_: int | None = None) -> Row:
     """A row of some picture."""
-    return Row(id_ or row_id(company_id, meta_id), meta_id, company_id, bytes(8), key, 0, 0)
+    made = make_row(meta_id, company_id, object_key=key)
+    return replace(made, id=id_ or made.id)
 
 
 class GatedIndex(MemoryIndex):

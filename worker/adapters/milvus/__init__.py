@@ -1,0 +1,7 @@
+"""Rows in Milvus, through pymilvus. The only package that imports it."""
+
+from worker.adapters.milvus.connection import MilvusConnection
+from worker.adapters.milvus.index import MilvusIndex
+from worker.adapters.milvus.profiled import ProfiledIndex
+
+__all__ = ["MilvusConnection", "MilvusIndex", "ProfiledIndex"]

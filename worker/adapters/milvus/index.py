@@ -1,0 +1,287 @@
+"""The rows of one hash profile."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Final
+
+from pymilvus import MilvusClient, MilvusException
+
+from contract import Profile
+from worker.adapters.milvus.collection import Collection
+from worker.adapters.milvus.connection import MilvusConnection, is_changed, is_rejected, milvus_errors
+from worker.adapters.milvus.rows import (
+    by_partition,
+    consistency,
+    partition_names,
+    signed,
+    to_hits,
+    unsigned,
+    vector_of,
+    where,
+)
+from worker.core.errors import CollectionMissing, RowsRejected
+from worker.core.fingerprints import LOW_QUALITY, Hash, vector_key
+from worker.core.provenance import Provenance, made_here
+from worker.core.schema import METRIC, VECTOR_FIELD, VECTOR_KEY_FIELD
+from worker.ports import Hit, Row, Sample
+from worker.settings import WorkerSettings
+
+_SCALARS: Final = ["id", "meta_id", "company_id", "object_key", "content_crc", "indexed_at", "width", "height"]
+_ROW_FIELDS: Final = [*_SCALARS, VECTOR_FIELD, "quality"]
+_HIT_FIELDS: Final = ["meta_id", "company_id", "object_key"]
+_SIGNED_MAX: Final = (1 << 63) - 1
+# Milvus returns at most so many rows for a query: "Milvus Limits", topK and query limit.
+MOST: Final = 16_384
+# Primary keys are uniform: a range in which so much of a page is expected seldom has more than the page.
+_FILL: Final = 0.8
+
+
+class MilvusIndex:
+    """The collection of one hash profile.
+
+    The first write makes it where it is missing. Reads by primary key find nothing there; searches say that it is
+    missing, unless there is no collection of ours at all. Searches read with Bounded staleness unless `fresh`, which is
+    Strong: "Consistency Level" in the Milvus documentation.
+    """
+
+    def __init__(
+        self,
+        connection: MilvusConnection,
+        settings: WorkerSettings,
+        profile: Profile,
+        made: Callable[[], Provenance] | None = None,
+    ) -> None:
+        """Use a collection; nothing connects yet.
+
+        Args:
+            connection: to Milvus.
+            settings: of the collection, should it be made.
+            profile: of its vectors.
+            made: says what the vectors of this worker are: a collection with others is refused. It is asked when the
+                collection is first used; `made_here` unless given.
+        """
+        self.profile: Final = profile
+        self._settings = settings
+        self._collection = Collection(
+            connection, settings, profile, made or partial(made_here, profile, settings.partitions)
+        )
+
+    @property
+    def collection(self) -> str:
+        """The collection's name."""
+        return self._collection.name
+
+    def lookup(self, keys: Mapping[int, int], *, fresh: bool = False) -> Mapping[int, Row]:
+        """Read rows by primary key. `keys` maps each id to its company; ids that are not there are left out."""
+        if not keys:
+            return {}
+        try:
+            with self._ready() as (client, partitions):
+                found = client.get(
+                    self.collection,
+                    ids=list(keys),
+                    output_fields=_ROW_FIELDS,
+                    partition_names=partition_names(partitions, keys.values()),
+                    consistency_level=consistency(fresh),
+                    timeout=self._settings.milvus_timeout,
+                )
+        except CollectionMissing:
+            return {}
+        return {row["id"]: self._to_row(row) for row in found}
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        """Write rows, each id once: one call for each tenant partition. Hashes of other profiles are left out."""
+        entities = {row: self._to_entity(row) for row in rows}
+        with self._ready(make=True) as (client, partitions):
+            for partition, group in by_partition(partitions, {row: row.company_id for row in rows}).items():
+                with self._rejections():
+                    client.upsert(
+                        self.collection,
+                        [entities[row] for row in group],
+                        partition_name=partition,
+                        timeout=self._settings.milvus_timeout,
+                    )
+
+    def delete(self, keys: Mapping[int, int]) -> None:
+        """Delete rows by primary key, given with their companies."""
+        with suppress(CollectionMissing), self._ready() as (client, partitions):
+            for partition, ids in by_partition(partitions, keys).items():
+                client.delete(self.collection, ids=ids, partition_name=partition, timeout=self._settings.milvus_timeout)
+
+    def search(
+        self, vectors: Sequence[bytes], *, company_id: int | None, limit: int, max_distance: int | None, fresh: bool
+    ) -> Sequence[Sequence[Hit]]:
+        """Find the rows nearest to each vector, in one call, within one tenant or (None) all.
+
+        Milvus' range is `distance < radius`, so the largest distance that matches is `radius` less one.
+        """
+        parameters: dict[str, Any] = {"nprobe": self._settings.search_nprobe}
+        if max_distance is not None:
+            parameters["radius"] = max_distance + 1
+        try:
+            with self._ready() as (client, partitions):
+                found = client.search(
+                    self.collection,
+                    data=list(vectors),
+                    anns_field=VECTOR_FIELD,
+                    filter=where(company_id),
+                    limit=limit,
+                    output_fields=_HIT_FIELDS,
+                    search_params={"metric_type": METRIC, "params": parameters},
+                    partition_names=None if company_id is None else partition_names(partitions, [company_id]),
+                    consistency_level=consistency(fresh),
+                    timeout=self._settings.milvus_timeout,
+                )
+        except CollectionMissing:
+            self._require_nothing_indexed()
+            return [[] for _ in vectors]
+        return [to_hits(hits) for hits in found]
+
+    def scan(self, company_id: int | None, after: int, limit: int) -> list[Row]:
+        """Read the rows of one tenant or (None) all in the order of their primary keys.
+
+        Args:
+            company_id: the tenant.
+            after: only rows of larger primary keys; -1 begins.
+            limit: of rows, 1 to 16,384.
+
+        Returns:
+            The next `limit` rows; fewer only where there are no more.
+        """
+        rows: list[Row] = []
+        while len(rows) < limit:
+            left = self._count(company_id, f"id > {int(after):d}", fresh=True)
+            if not left:
+                break
+            span = _SIGNED_MAX - after
+            upto = after + max(1, min(span, int(span * limit * _FILL / left)))
+            found = self._read(company_id, f"id > {int(after):d} and id <= {int(upto):d}", fresh=True)
+            while len(found) == MOST and upto > after + 1:
+                # There may be more, and Milvus gives any of them: a smaller range has the first.
+                upto = after + (upto - after) // 2
+                found = self._read(company_id, f"id > {int(after):d} and id <= {int(upto):d}", fresh=True)
+            rows += sorted(map(self._to_row, found), key=lambda row: row.id)
+            after = upto
+        return rows[:limit]
+
+    def sample(self, company_id: int | None, most: int) -> Sample:
+        """Read a sample of vectors, uniform because primary keys are: the rows with the least ones.
+
+        Pictures of low quality are neither in it nor in the count.
+
+        Args:
+            company_id: the tenant; None: all of them.
+            most: about how many vectors, up to 16,384.
+        """
+        good = f"quality >= {LOW_QUALITY:d}"
+        total = self._count(company_id, good)
+        upto = _SIGNED_MAX if total <= most else int(_SIGNED_MAX * most / total)
+        found = self._read(company_id, f"{good} and id <= {upto:d}", [VECTOR_FIELD]) if total else []
+        return Sample(b"".join(vector_of(one) for one in found), total)
+
+    def count(self, company_id: int | None, vector: bytes | None = None) -> int:
+        """Count the rows of one tenant or (None) all; of those, the ones with a vector."""
+        return self._count(company_id, "" if vector is None else f"{VECTOR_KEY_FIELD} == {vector_key(vector):d}")
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the rows of each collection of ours by `count(*)`; Milvus' statistics count deleted rows too."""
+        with milvus_errors():
+            client = self._collection.client()
+            return {name: self._count_in(client, name, fresh=True) for name in self._collection.siblings()}
+
+    def _require_nothing_indexed(self) -> None:
+        """Say that the collection is missing, where that is not because nothing was ever indexed."""
+        with milvus_errors():
+            siblings = self._collection.siblings()
+        if siblings:
+            raise CollectionMissing(
+                f"there is no collection {self.collection}, only {', '.join(siblings)}: `lookalike reindex --hash "
+                f"{self.profile.name}` fills it"
+            )
+
+    def _count(self, company_id: int | None, expression: str, *, fresh: bool = False) -> int:
+        try:
+            with self._ready() as (client, partitions):
+                return self._count_in(
+                    client,
+                    self.collection,
+                    fresh=fresh,
+                    filter=where(company_id, expression),
+                    partition_names=None if company_id is None else partition_names(partitions, [company_id]),
+                )
+        except CollectionMissing:
+            return 0
+
+    def _count_in(self, client: MilvusClient, name: str, *, fresh: bool, **options: Any) -> int:
+        counted = client.query(
+            name,
+            output_fields=["count(*)"],
+            consistency_level=consistency(fresh),
+            timeout=self._settings.milvus_timeout,
+            **options,
+        )
+        return int(counted[0]["count(*)"])
+
+    def _read(
+        self, company_id: int | None, expression: str, fields: Sequence[str] = _ROW_FIELDS, *, fresh: bool = False
+    ) -> Sequence[Mapping[str, Any]]:
+        """Read rows, at most 16,384 of them."""
+        with self._ready() as (client, partitions):
+            found: Sequence[Mapping[str, Any]] = client.query(
+                self.collection,
+                filter=where(company_id, expression),
+                output_fields=list(fields),
+                limit=MOST,
+                partition_names=None if company_id is None else partition_names(partitions, [company_id]),
+                consistency_level=consistency(fresh),
+                timeout=self._settings.milvus_timeout,
+            )
+        return found
+
+    @contextmanager
+    def _ready(self, *, make: bool = False) -> Iterator[tuple[MilvusClient, int]]:
+        """Make sure of the collection, and turn what pymilvus raises into our own errors."""
+        with milvus_errors():
+            try:
+                yield self._collection.ready(make=make)
+            except MilvusException as error:
+                if is_changed(error):
+                    self._collection.forget()  # the next call makes sure of it again
+                raise
+
+    @contextmanager
+    def _rejections(self) -> Iterator[None]:
+        """Tell rows that are refused from a collection that was replaced by one which would refuse any."""
+        try:
+            yield
+        except MilvusException as error:
+            if not is_rejected(error):
+                raise
+            self._collection.forget()
+            self._collection.ready(make=True)
+            raise RowsRejected(f"Milvus refuses: {error.message}") from error
+
+    def _to_entity(self, row: Row) -> dict[str, Any]:
+        """A row as Milvus takes it.
+
+        Vectors of another length are refused here: Milvus counts their bytes together, and takes two whose errors
+        cancel.
+        """
+        hashed = next((one for one in row.hashes if one.profile == self.profile.name), None)
+        if hashed is None or len(hashed.vector) != self.profile.bytes:
+            bits = None if hashed is None else len(hashed.vector) * 8
+            raise RowsRejected(f"a vector has {bits} bits, not {self.profile.bits}")
+        return {
+            **{name: getattr(row, name) for name in _SCALARS},
+            "content_crc": signed(row.content_crc),
+            VECTOR_FIELD: hashed.vector,
+            VECTOR_KEY_FIELD: vector_key(hashed.vector),
+            "quality": hashed.quality,
+        }
+
+    def _to_row(self, found: Mapping[str, Any]) -> Row:
+        return Row(
+            **{name: found[name] for name in _SCALARS} | {"content_crc": unsigned(found["content_crc"])},
+            hashes=(Hash(self.profile.name, vector_of(found), found["quality"]),),
+        )
