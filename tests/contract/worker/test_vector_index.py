@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from contract import PROFILES
 from worker.adapters.milvus import MilvusConnection, MilvusIndex
 from worker.core.errors import RowsRejected
-from worker.ports import Row, SearchableIndex
+from worker.core.fingerprints import LOW_QUALITY, Hash
+from worker.ports import Row, Sample, SearchableIndex
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 from worker.testing import MemoryIndex, hamming, make_row
@@ -162,3 +164,61 @@ def test_workers_that_start_together_share_one_collection(settings: WorkerSettin
     assert [index.counts() for index in indexes] == [{indexes[0].collection: 6}] * 6
     for connection in connections:
         connection.close()
+
+
+def test_rows_are_read_in_the_order_of_their_ids(index: SearchableIndex) -> None:
+    """Page by page, each row once, of one tenant or of all; the last page is short."""
+    rows = sorted((row(n, company) for n in range(150) for company in (1, 2)), key=lambda one: one.id)
+    index.upsert(rows)
+    for company, expected in ((1, [one for one in rows if one.company_id == 1]), (None, rows), (9, [])):
+        read: list[Row] = []
+        while page := index.scan(company, read[-1].id if read else -1, 40):
+            read += page
+            assert len(page) == 40 or len(read) == len(expected)
+        assert read == expected
+
+
+def test_a_page_begins_after_an_id(index: SearchableIndex) -> None:
+    """The largest id there may be is read too, and nothing comes after it."""
+    last = replace(row(1), id=2**63 - 1)
+    index.upsert([row(2), last])
+    assert index.scan(1, -1, 10) == [row(2), last]
+    assert index.scan(1, row(2).id, 10) == [last]
+    assert index.scan(1, last.id, 10) == []
+
+
+def test_a_sample_is_of_a_tenants_good_pictures(index: SearchableIndex) -> None:
+    """It is about as large as asked for, and says of how many it is; blank pictures are not in it."""
+    good = [row(n, vector=n.to_bytes(8)) for n in range(400)]
+    blank = [replace(row(n), hashes=(Hash("ahash", bytes(8), LOW_QUALITY - 1),)) for n in range(400, 500)]
+    index.upsert([*good, *blank, row(1, 2)])
+    _wait_until(lambda: index.sample(1, 1000).total == 400)
+    whole = index.sample(1, 1000)
+    assert whole.total == 400
+    assert sorted(_split(whole.vectors)) == sorted(one.vector for one in good)
+    some = index.sample(1, 100)
+    assert some.total == 400
+    assert 50 < len(_split(some.vectors)) < 200
+    assert set(_split(some.vectors)) <= {one.vector for one in good}
+    assert index.sample(3, 100) == Sample(b"", 0)
+
+
+def test_rows_of_a_vector_are_counted(index: SearchableIndex) -> None:
+    """Of one tenant or of all, of one vector or of any."""
+    index.upsert([row(n, vector=bytes([n % 2]) * 8) for n in range(5)] + [row(9, 2, vector=bytes(8))])
+    _wait_until(lambda: index.count(None) == 6)
+    assert index.count(1) == 5
+    assert index.count(1, bytes(8)) == 3
+    assert index.count(None, bytes(8)) == 4
+    assert index.count(1, b"\x07" * 8) == 0
+
+
+def _split(vectors: bytes) -> list[bytes]:
+    return [vectors[start : start + 8] for start in range(0, len(vectors), 8)]
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
