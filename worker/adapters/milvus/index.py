@@ -156,11 +156,11 @@ class MilvusIndex:
                 break
             span = _SIGNED_MAX - after
             upto = after + max(1, min(span, int(span * limit * _FILL / left)))
-            found = self._read(company_id, _between(after, upto), fresh=True)
+            found = self._read(company_id, f"id > {int(after):d} and id <= {int(upto):d}", fresh=True)
             while len(found) == MOST and upto > after + 1:
                 # There may be more, and Milvus gives any of them: a smaller range has the first.
                 upto = after + (upto - after) // 2
-                found = self._read(company_id, _between(after, upto), fresh=True)
+                found = self._read(company_id, f"id > {int(after):d} and id <= {int(upto):d}", fresh=True)
             rows += sorted(map(self._to_row, found), key=lambda row: row.id)
             after = upto
         return rows[:limit]
@@ -177,7 +177,7 @@ class MilvusIndex:
         good = f"quality >= {LOW_QUALITY:d}"
         total = self._count(company_id, good)
         upto = _SIGNED_MAX if total <= most else int(_SIGNED_MAX * most / total)
-        found = self._read(company_id, f"{good} and {_between(-1, upto)}", [VECTOR_FIELD]) if total else []
+        found = self._read(company_id, f"{good} and id <= {upto:d}", [VECTOR_FIELD]) if total else []
         return Sample(b"".join(vector_of(one) for one in found), total)
 
     def count(self, company_id: int | None, vector: bytes | None = None) -> int:
@@ -285,9 +285,3 @@ class MilvusIndex:
             **{name: found[name] for name in _SCALARS} | {"content_crc": unsigned(found["content_crc"])},
             hashes=(Hash(self.profile.name, vector_of(found), found["quality"]),),
         )
-
-
-def _between(after: int, upto: int) -> str:
-    """The filter of a range of primary keys. Milvus 2.3 adds one to its end, which the greatest INT64 does not bear."""
-    begun = f"id > {int(after):d}"
-    return begun if upto >= _SIGNED_MAX else f"{begun} and id <= {int(upto):d}"
