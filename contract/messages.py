@@ -5,9 +5,19 @@ Nothing is coerced: `True`, `7.0` and `"7"` are no ids. Every decoder raises `In
 
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from contract.errors import InvalidMessage
 from contract.profiles import MAX_BITS, profile_named
@@ -69,6 +79,7 @@ ImageBytes = Annotated[bytes, BeforeValidator(_from_base64), Field(min_length=1)
 ProfileName = Annotated[str, Field(strict=True), AfterValidator(_profile_name)]
 MaxDistance = Annotated[int, Field(strict=True, ge=0, le=MAX_BITS)]
 MaxChance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+CollectionName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
 VectorBytes = Annotated[bytes, BeforeValidator(_from_hex), Field(min_length=1)]
 
 
@@ -84,11 +95,26 @@ class Item(_Strict):
 
 
 class UploadEvent(_Strict):
-    """Object `object_key` is the picture of `meta_id` of `company_id`."""
+    """Object `object_key` is the picture of `meta_id` of `company_id`.
+
+    Attributes:
+        object_key: the object.
+        meta_id: the picture.
+        company_id: its tenant.
+        when: on what condition the picture is indexed, for those who know of it from hearsay: `indexed`, that it is
+            indexed as this object still; `absent`, that it is not indexed as another. None, as from whoever uploaded
+            it: on none.
+    """
 
     object_key: ObjectKey
     meta_id: Int64
     company_id: Int64
+    when: Literal["indexed", "absent"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_condition(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        return dumped if self.when is not None else {name: dumped[name] for name in dumped if name != "when"}
 
 
 class Query(_Strict):
@@ -168,6 +194,18 @@ class _SearchMany(_Versioned, SearchOptions):
     queries: Annotated[list[Query], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
+class Reindexing(_Versioned):
+    """What to fill a profile from.
+
+    Attributes:
+        hash: the profile.
+        source: the collection whose pictures are to be in it; None: the first other of the workers' profiles.
+    """
+
+    hash: ProfileName
+    source: CollectionName | None = None
+
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -211,3 +249,8 @@ def decode_search_many(arguments: Mapping[str, Any]) -> tuple[Sequence[Query], S
     """Decode a search of 1 to 100 queries."""
     message = _decode(_SearchMany, arguments)
     return message.queries, message
+
+
+def decode_reindex(arguments: Mapping[str, Any]) -> Reindexing:
+    """Decode a call for one page of reindexing."""
+    return _decode(Reindexing, arguments)

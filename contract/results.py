@@ -107,6 +107,28 @@ class SearchManyResult(TypedDict):
     results: list[list[Match]]
 
 
+class ReindexResult(TypedDict):
+    """How far a profile is filled from a collection.
+
+    Attributes:
+        hash: the profile.
+        source: the collection that is read.
+        read: rows of it that were read.
+        total: about how many rows it has.
+        present: of those that were read, the ones whose pictures the profile had already.
+        enqueued: the others: an event of each was enqueued.
+        done: whether this was the last page.
+    """
+
+    hash: str
+    source: str
+    read: int
+    total: int
+    present: int
+    enqueued: int
+    done: bool
+
+
 class Reason(StrEnum):
     """Why an event is a dead letter."""
 

@@ -10,15 +10,20 @@ from weakref import WeakSet
 
 from contract import (
     DELETE,
+    MAX_EVENTS,
+    REINDEX,
     SEARCH,
     SEARCH_MANY,
     STATS,
+    VERSION,
     DeadLetter,
     Item,
     Query,
+    ReindexResult,
     SearchManyResult,
     SearchResult,
     UploadEvent,
+    decode_reindex,
 )
 from producer.arguments import (
     Image,
@@ -34,6 +39,7 @@ from producer.calls import Calls
 from producer.connections import Connections
 from producer.dead_letters import DeadLetters
 from producer.enqueuing import EnqueueResult, encode_event, enqueue_all
+from producer.jobs import call_patiently
 from producer.publisher import Publisher
 from producer.settings import ClientSettings
 from producer.status import Status, read_status
@@ -214,6 +220,48 @@ class Client:
     def stats(self, *, timeout: float = 30.0) -> dict[str, dict[str, int]]:
         """Ask a search worker for `{"collections": {name: rows}}`."""
         return cast("dict[str, dict[str, int]]", self._calls(STATS, {}, timeout=timeout))
+
+    def reindex(
+        self,
+        profile: str,
+        *,
+        source: str | None = None,
+        progress: Callable[[ReindexResult], None] | None = None,
+        waiting: Callable[[int], None] | None = None,
+        timeout: float = 60.0,
+    ) -> ReindexResult:
+        """Have the pictures that are indexed already hashed by another profile, while serving goes on.
+
+        It enqueues an event of each that the profile lacks, waiting for a backlog as `enqueue_many` does, and returns
+        when all are enqueued. If it is interrupted, the same call goes on where it was, for a day.
+
+        Args:
+            profile: one of those that the workers serve (`LOOKALIKE_HASH`).
+            source: the collection that says which pictures there are; the workers' first other one unless given.
+            progress: told after each page how far it is.
+            waiting: told again and again while it waits for a backlog, with the number of outstanding events.
+            timeout: seconds to wait for one page. A service that fails is asked again for twice as long.
+
+        Returns:
+            The counts of the whole job. `enqueued` is 0 where the profile lacked nothing.
+        """
+        arguments = {"hash": profile, "source": source, "version": VERSION}
+        decode_reindex(arguments)
+        wait = self._backpressure.bounded(None, waiting)
+        while True:
+            wait.if_due(MAX_EVENTS)
+            result = cast(
+                "ReindexResult",
+                call_patiently(
+                    lambda: self._calls(REINDEX, arguments, timeout=timeout),
+                    patience=2 * timeout,
+                    pause=self._connections.closing.wait,
+                ),
+            )
+            if progress is not None:
+                progress(result)
+            if result["done"]:
+                return result
 
     def outstanding(self) -> int:
         """Count the events that were accepted and have not ended. It asks only the ledger, and may be polled."""

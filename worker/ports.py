@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from worker.core.errors import Permanent
 from worker.core.fingerprints import Hash
@@ -58,6 +58,15 @@ class Row:
     def vector(self) -> bytes:
         """The vector of the first profile."""
         return self.hashes[0].vector
+
+
+class Picture(NamedTuple):
+    """A picture that a collection names: its primary key there, whose it is, and its object."""
+
+    id: int
+    meta_id: int
+    company_id: int
+    object_key: str
 
 
 class Hit(NamedTuple):
@@ -159,6 +168,32 @@ class SearchableIndex(VectorIndex, Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows of each of our collections."""
+
+
+class PictureSource(Protocol):
+    """A collection that names pictures. Its methods raise `Transient` or `Misconfigured`."""
+
+    def total(self) -> int:
+        """Count its rows."""
+
+    def pictures(self, after: int, limit: int) -> list[Picture]:
+        """The next `limit` pictures in the order of their primary keys; fewer only at the end."""
+
+
+class Jobs(Protocol):
+    """The checkpoints of long jobs, by name. Its methods raise `Transient`."""
+
+    def load(self, name: str) -> Any:
+        """Read a checkpoint; None where there is none."""
+
+    def save(self, name: str, checkpoint: Any) -> None:
+        """Write a checkpoint, of what JSON can hold."""
+
+    def drop(self, name: str) -> None:
+        """Forget a checkpoint."""
+
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        """Have a job alone for one step. It raises `Busy` where somebody else has it."""
 
 
 class Claims(Protocol):

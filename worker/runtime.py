@@ -20,11 +20,13 @@ from contract import (
     Profile,
     Query,
     Reason,
+    ReindexResult,
     SearchManyResult,
     SearchOptions,
     SearchResult,
     ServiceUnavailable,
     decode_delete,
+    decode_reindex,
     decode_search,
     decode_search_many,
 )
@@ -33,7 +35,8 @@ from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
 from producer.publisher import Publisher
 from worker.adapters.claims import RedisClaims
-from worker.adapters.milvus import MilvusConnection, MilvusIndex, ProfiledIndex
+from worker.adapters.jobs import RedisJobs
+from worker.adapters.milvus import MilvusConnection, MilvusIndex, MilvusSource, ProfiledIndex
 from worker.adapters.oss import OssObjectStore
 from worker.core import hashing
 from worker.core.fingerprinting import Fingerprinter
@@ -47,6 +50,7 @@ from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.helpers import Helpers
 from worker.services.ingest import Budget, Ingest
 from worker.services.leases import Leases
+from worker.services.reindexing import Reindex
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.search import Search
@@ -151,6 +155,11 @@ class Runtime:
             collection=self.settings.collection,
             lock_seconds=_LOCK_CALLS * _CALL_TIMEOUTS * self.settings.milvus_timeout,
         )
+
+    @cached_property
+    def jobs(self) -> RedisJobs:
+        """The checkpoints of long jobs."""
+        return RedisJobs(self.ledger.connection)
 
     @cached_property
     def removal(self) -> Removal:
@@ -331,6 +340,31 @@ class Runtime:
         """Answer `lookalike.search_many`."""
         queries, options = decode_search_many(message)
         return {"hash": self.settings.hash[0], "results": self._answer(queries, options)}
+
+    def reindex(self, message: dict[str, Any]) -> ReindexResult:
+        """Answer `lookalike.reindex`: one page.
+
+        Raises:
+            InvalidMessage: this worker does not serve the profile, or there is nothing to fill it from.
+        """
+        wanted = decode_reindex(message)
+        index = self.index_of(wanted.hash)
+        ours = [other.collection for other in self.indexes.values()]
+        source = wanted.source or next((name for name in ours if name != index.collection), None)
+        if source is None or source == index.collection:
+            raise InvalidMessage(
+                f"source: {index.collection} is to be filled from another collection: name one, or have the workers "
+                "serve several profiles (LOOKALIKE_HASH)"
+            )
+        job = Reindex(
+            index,
+            MilvusSource(self.milvus, self.settings, source),
+            self.publisher,
+            self.jobs,
+            name=f"reindex:{index.collection}:{source}",
+            when="indexed" if source in ours else "absent",
+        )
+        return job(profile=wanted.hash, source=source)
 
     def _answer(self, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
         begun = time.monotonic()

@@ -1,6 +1,8 @@
 """The tasks: each calls the runtime, and says what Celery is to do when that fails."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from billiard.exceptions import WorkerLostError
@@ -11,6 +13,7 @@ from celery.worker.request import Request
 from contract import (
     DELETE,
     INGEST,
+    REINDEX,
     SEARCH,
     SEARCH_MANY,
     STATS,
@@ -18,9 +21,11 @@ from contract import (
     DeleteResult,
     IngestResult,
     InvalidMessage,
+    Overloaded,
     QueryNotFound,
     QueryRejected,
     Reason,
+    ReindexResult,
     SearchManyResult,
     SearchResult,
     ServiceUnavailable,
@@ -40,6 +45,7 @@ def register(app: Celery, runtimes: Runtimes) -> None:
     _register_writes(app, runtimes)
     _register_reads(app, runtimes)
     _register_upkeep(app, runtimes)
+    _register_jobs(app, runtimes)
 
 
 def _watched(runtimes: Runtimes) -> type[Request]:
@@ -102,15 +108,31 @@ def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
     @app.task(name=STATS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def stats() -> dict[str, dict[str, int]]:
         """Count the rows of the collections."""
-        try:
+        with _told():
             return runtimes.current().stats()
-        except (Transient, Misconfigured) as error:
-            raise ServiceUnavailable(str(error)) from error
 
     @app.task(name=SWEEP, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def sweep() -> dict[str, int]:
         """Publish again what was lost, or whose worker died."""
         return {"published": runtimes.current().sweep()}
+
+
+def _register_jobs(app: Celery, runtimes: Runtimes) -> None:
+    # Each call does a part of the work, and says how far it has come: the caller calls until it is done.
+    @app.task(name=REINDEX, acks_late=False, throws=(*_TOLD, Overloaded), shared=False, Request=Enduring)
+    def reindex(*args: Any, **message: Any) -> ReindexResult:
+        """Enqueue the next page of pictures that a profile lacks."""
+        with _told():
+            return runtimes.current().reindex(_keywords(args, message))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell the caller what failed outside."""
+    try:
+        yield
+    except (Transient, Misconfigured, Busy) as error:
+        raise ServiceUnavailable(str(error)) from error
 
 
 def _keywords(args: tuple[Any, ...], message: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,10 @@ class Bar:
         """Advance by a number of bytes, or of whatever the total counts."""
         self._progress.advance(self._task, count)
 
+    def reached(self, done: int, total: int) -> None:
+        """Show how far it is, of a total that is known by now."""
+        self._progress.update(self._task, completed=done, total=total)
+
     def enqueued(self, events: int) -> None:
         """Show the number of events that are enqueued."""
         self.events = events

@@ -183,10 +183,22 @@ class Ingest:
             if why := self._must_hand_back(batch.begun):
                 return Retry(event, why, 0, counts=False), None
             try:
-                row = self._row(event, stored, sure=id_ not in batch.known.unsure)
+                sure = id_ not in batch.known.unsure
+                if event.when is not None and not self._applies(event, stored, sure=sure):
+                    return Unchanged(event), None
+                row = self._row(event, stored, sure=sure)
             except Exception as error:  # noqa: BLE001 - as above
                 return self._failed(event, error, batch), None
             return (Unchanged(event) if row is stored else Indexed(event)), row
+
+    def _applies(self, event: UploadEvent, stored: Row | None, *, sure: bool) -> bool:
+        """Whether the condition holds that an event makes."""
+        if not sure:
+            id_ = row_id(event.company_id, event.meta_id)
+            stored = self._index.lookup({id_: event.company_id}, fresh=True).get(id_)
+        if stored is None:
+            return event.when == "absent"
+        return stored.object_key == event.object_key
 
     def _must_hand_back(self, begun: float) -> str | None:
         """Why a batch that began then begins no further event; None where it may."""

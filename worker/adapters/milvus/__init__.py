@@ -3,5 +3,6 @@
 from worker.adapters.milvus.connection import MilvusConnection
 from worker.adapters.milvus.index import MilvusIndex
 from worker.adapters.milvus.profiled import ProfiledIndex
+from worker.adapters.milvus.source import MilvusSource
 
-__all__ = ["MilvusConnection", "MilvusIndex", "ProfiledIndex"]
+__all__ = ["MilvusConnection", "MilvusIndex", "MilvusSource", "ProfiledIndex"]

@@ -10,6 +10,7 @@ from pymilvus import MilvusClient, MilvusException
 from contract import Profile
 from worker.adapters.milvus.collection import Collection
 from worker.adapters.milvus.connection import MilvusConnection, is_changed, is_rejected, milvus_errors
+from worker.adapters.milvus.paging import LARGEST_KEY, MOST, next_page
 from worker.adapters.milvus.rows import (
     by_partition,
     consistency,
@@ -30,11 +31,6 @@ from worker.settings import WorkerSettings
 _SCALARS: Final = ["id", "meta_id", "company_id", "object_key", "content_crc", "indexed_at", "width", "height"]
 _ROW_FIELDS: Final = [*_SCALARS, VECTOR_FIELD, "quality"]
 _HIT_FIELDS: Final = ["meta_id", "company_id", "object_key"]
-_SIGNED_MAX: Final = (1 << 63) - 1
-# Milvus returns at most so many rows for a query: "Milvus Limits", topK and query limit.
-MOST: Final = 16_384
-# Primary keys are uniform: a range in which so much of a page is expected seldom has more than the page.
-_FILL: Final = 0.8
 
 
 class MilvusIndex:
@@ -149,21 +145,16 @@ class MilvusIndex:
         Returns:
             The next `limit` rows; fewer only where there are no more.
         """
-        rows: list[Row] = []
-        while len(rows) < limit:
-            left = self._count(company_id, f"id > {int(after):d}", fresh=True)
-            if not left:
-                break
-            span = _SIGNED_MAX - after
-            upto = after + max(1, min(span, int(span * limit * _FILL / left)))
-            found = self._read(company_id, f"id > {int(after):d} and id <= {int(upto):d}", fresh=True)
-            while len(found) == MOST and upto > after + 1:
-                # There may be more, and Milvus gives any of them: a smaller range has the first.
-                upto = after + (upto - after) // 2
-                found = self._read(company_id, f"id > {int(after):d} and id <= {int(upto):d}", fresh=True)
-            rows += sorted(map(self._to_row, found), key=lambda row: row.id)
-            after = upto
-        return rows[:limit]
+        try:
+            found = next_page(
+                lambda expression: self._count(company_id, expression, fresh=True),
+                lambda expression: self._read(company_id, expression, fresh=True),
+                after=after,
+                limit=limit,
+            )
+        except CollectionMissing:
+            return []
+        return [self._to_row(one) for one in found]
 
     def sample(self, company_id: int | None, most: int) -> Sample:
         """Read a sample of vectors, uniform because primary keys are: the rows with the least ones.
@@ -176,7 +167,7 @@ class MilvusIndex:
         """
         good = f"quality >= {LOW_QUALITY:d}"
         total = self._count(company_id, good)
-        upto = _SIGNED_MAX if total <= most else int(_SIGNED_MAX * most / total)
+        upto = LARGEST_KEY if total <= most else int(LARGEST_KEY * most / total)
         found = self._read(company_id, f"{good} and id <= {upto:d}", [VECTOR_FIELD]) if total else []
         return Sample(b"".join(vector_of(one) for one in found), total)
 
