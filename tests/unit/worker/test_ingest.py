@@ -451,3 +451,36 @@ def test_after_a_death_nothing_is_taken_for_unchanged() -> None:
     assert world(*sent, attempt=2) == [Indexed(valid("red", n)) for n in range(5)]
     assert world.objects.read == ["red"] * 5
     assert not any(asked)
+
+
+def test_a_conditional_event_indexes_what_is_indexed_still() -> None:
+    """A profile that is new gets its hash, though the object has not changed."""
+    world = World()
+    world(event("red"))
+    world.index.rows = {id_: replace(row, hashes=()) for id_, row in world.index.rows.items()}
+    world.claims.rows = {}
+    (outcome,) = world(event("red") | {"when": "indexed"})
+    assert isinstance(outcome, Indexed)
+    assert next(iter(world.index.rows.values())).vector == create_vector(RED)
+
+
+@pytest.mark.parametrize("when", ["indexed", "absent"])
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_conditional_event_keeps_what_replaced_its_object(when: str, attempt: int) -> None:
+    """Whoever knows of a picture from hearsay does not take it back to an object of before."""
+    world = World()
+    world(event("blue"))
+    (outcome,) = world(event("red") | {"when": when}, attempt=attempt)
+    assert isinstance(outcome, Unchanged)
+    assert next(iter(world.index.rows.values())).object_key == "blue"
+    assert "red" not in world.objects.read
+
+
+def test_a_conditional_event_does_not_bring_back_what_was_deleted() -> None:
+    """Unless it is to index what is not indexed."""
+    world = World()
+    (outcome,) = world(event("red") | {"when": "indexed"})
+    assert isinstance(outcome, Unchanged)
+    assert world.index.rows == {}
+    (outcome,) = world(event("red") | {"when": "absent"})
+    assert isinstance(outcome, Indexed)
