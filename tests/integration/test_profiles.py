@@ -11,7 +11,7 @@ from contract import InvalidMessage, ServiceUnavailable
 from producer import Client
 from tests.corpus import photos
 from tests.integration.conftest import client_settings
-from tests.integration.processes import Worker, on_own_databases, settled
+from tests.integration.processes import ADDRESSES, Worker, on_own_databases, settled
 from worker.adapters.oss import OssObjectStore
 
 COMPANY = 21
@@ -32,8 +32,14 @@ def keys(bucket: OssObjectStore) -> list[str]:
 
 
 @pytest.fixture
+def environment(stack_env: Mapping[str, str]) -> Mapping[str, str]:
+    """Queues and a ledger that no other worker looks at."""
+    return on_own_databases(stack_env, 9)
+
+
+@pytest.fixture
 def start(
-    start_worker: Callable[..., Worker], stack_env: Mapping[str, str], tmp_path: Path
+    start_worker: Callable[..., Worker], environment: Mapping[str, str], tmp_path: Path
 ) -> Callable[[str, str], Worker]:
     """Makes a worker of all queues, with a Redis database, a collection and profiles of its own."""
 
@@ -43,7 +49,7 @@ def start(
             log=tmp_path / name,
             LOOKALIKE_HASH=profiles,
             LOOKALIKE_COLLECTION=COLLECTION,
-            **on_own_databases(stack_env, 9),
+            **{name: environment[name] for name in ADDRESSES},
         )
 
     return make
@@ -63,13 +69,13 @@ def rows(milvus: MilvusClient, collection: str) -> dict[str, bytes]:
 
 def test_a_profile_is_added_to_what_is_indexed(
     start: Callable[[str, str], Worker],
-    stack_env: Mapping[str, str],
+    environment: Mapping[str, str],
     keys: list[str],
     milvus: MilvusClient,
     bucket: OssObjectStore,
 ) -> None:
-    """What was indexed by one profile is reindexed by two others, each in a collection of its own; new uploads get all."""
-    settings = client_settings(on_own_databases(stack_env, 9))
+    """What was indexed by one profile is hashed by two others, each in its own collection; new uploads by all."""
+    settings = client_settings(environment)
     with Client(settings) as client:
         with start("one", "ahash"):
             client.enqueue_many(events(keys))
@@ -106,7 +112,7 @@ def test_a_profile_is_added_to_what_is_indexed(
 
 
 def test_a_profile_is_filled_from_a_collection_of_another_making(
-    start: Callable[[str, str], Worker], stack_env: Mapping[str, str], keys: list[str], milvus: MilvusClient
+    start: Callable[[str, str], Worker], environment: Mapping[str, str], keys: list[str], milvus: MilvusClient
 ) -> None:
     """It has only to name the objects. What these workers indexed since stays as it is."""
     schema = milvus.create_schema(auto_id=True)
@@ -120,7 +126,7 @@ def test_a_profile_is_filled_from_a_collection_of_another_making(
     index.add_index("image_vector", index_type="BIN_FLAT", metric_type="HAMMING")
     milvus.create_index("profiles_elsewhere", index)
     milvus.insert("profiles_elsewhere", [{**event, "image_vector": bytes(8)} for event in events(keys)])
-    with Client(client_settings(on_own_databases(stack_env, 9))) as client, start("dhash", "dhash"):
+    with Client(client_settings(environment)) as client, start("dhash", "dhash"):
         client.enqueue(keys[5], meta_id=3, company_id=COMPANY)
         settled(client)
         done = client.reindex("dhash", source="profiles_elsewhere")
