@@ -17,7 +17,8 @@ from benchmarks.jpegs import make
 from tests.corpus import photos
 from tests.kernel import load
 from worker.core import fasthash
-from worker.core.hashing import create_reference_vector, create_vector, fast_path_fault, limit_pixels
+from worker.core.hashing import create_reference_vector, create_vector, fast_path_fault
+from worker.core.pictures import limit_pixels
 
 # A broken header may tell of a huge picture. Those are not the point.
 PIXELS: Final = 4_000_000

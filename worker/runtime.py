@@ -41,6 +41,7 @@ from worker.adapters.oss import OssObjectStore
 from worker.core import hashing
 from worker.core.fingerprinting import Fingerprinter
 from worker.core.outcomes import RetryPolicy
+from worker.core.pictures import limit_pixels
 from worker.logs import without_secrets
 from worker.services.batches import Batches
 from worker.services.deaths import Deaths
@@ -84,7 +85,7 @@ class Runtime:
         self._make_publisher = make_publisher
         self._consumption = consumption
         self._stopping = threading.Event()
-        hashing.limit_pixels(settings.max_image_pixels)
+        limit_pixels(settings.max_image_pixels)
         self._fingerprint = _fingerprinter(settings, settings.profiles)
 
     def close(self) -> None:

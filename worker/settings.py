@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 from contract import PROFILES, Profile
 from producer.app import visibility_timeout
 from producer.settings import ClientSettings
-from worker.core.hashing import MAX_PIXELS
+from worker.core.pictures import MAX_PIXELS
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]

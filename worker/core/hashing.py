@@ -5,43 +5,38 @@ Krawetz, 2011), packed row by row, the most significant bit first. A vector belo
 it: Pillow 13 resizes tall images in another order than Pillow 12, and up to 4 bits differ.
 """
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from io import BytesIO, UnsupportedOperation
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import imagehash
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.core import fasthash
-from worker.core.errors import NotAnImage, TooLarge
+from worker.core.pictures import is_upright, open_picture, picture_errors
 
 BITS: Final = 64
 
-# The formats that OSS itself processes as pictures, less HEIC, which Pillow does not read. A short list is a guard:
-# Pillow would run Ghostscript on EPS. The JPEG of a camera that holds several pictures (MPO) counts as JPEG.
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-
-# Pillow's own threshold for a decompression bomb: a quarter of a gigabyte at three bytes a pixel.
-MAX_PIXELS: Final = 89_478_485
-
 # The side to which a JPEG is decoded at least for a draft. Smaller ones are no faster, and change more bits: ADR 13.
-_DRAFT_SIDE: Final = 256
-
-# Without this, Pillow does not know all of them before the first file that it cannot open.
-Image.init()
-
-# Pillow only warns of a bomb below twice its threshold. Here it is an error.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+DRAFT_SIDE: Final = 256
 
 
-def limit_pixels(pixels: int) -> None:
-    """Set, for this process, how many pixels a picture may have before Pillow calls it a bomb."""
-    Image.MAX_IMAGE_PIXELS = pixels
+class FastThumbnail(NamedTuple):
+    """What the fast way makes of a picture.
+
+    Attributes:
+        width: of the picture, in pixels.
+        height: the same.
+        grey: 64 bytes, row by row.
+    """
+
+    width: int
+    height: int
+    grey: bytes
 
 
 def create_vector(file: BinaryIO | bytes) -> bytes:
@@ -85,8 +80,8 @@ def create_draft_vector(file: BinaryIO | bytes) -> bytes:
         NotAnImage: as `create_vector` does.
         TooLarge: as `create_vector` does.
     """
-    with _picture_errors(), Image.open(BytesIO(_bytes(file)), formats=FORMATS) as image:
-        image.draft("L", (_DRAFT_SIDE, _DRAFT_SIDE))
+    with picture_errors(), open_picture(_bytes(file)) as image:
+        image.draft("L", (DRAFT_SIDE, DRAFT_SIDE))
         return _packed(imagehash.average_hash(image).hash)
 
 
@@ -96,7 +91,7 @@ def count_pixels(body: bytes) -> int:
     if frame is not None:
         return frame.width * frame.height
     try:
-        with Image.open(BytesIO(body), formats=FORMATS) as image:
+        with open_picture(body) as image:
             return image.width * image.height
     except MemoryError:
         raise
@@ -159,10 +154,11 @@ def _agree(body: bytes) -> bool:
         bits = imagehash.average_hash(image).hash
         grey = image.convert("L").resize((8, 8), Image.Resampling.LANCZOS).tobytes()
     frame = fasthash.plain_frame(body)
-    return frame is not None and fasthash.thumbnail(body, frame) == grey and _above_mean(grey) == _packed(bits)
+    return frame is not None and fasthash.thumbnail(body, frame) == grey and above_mean(grey) == _packed(bits)
 
 
-def _above_mean(grey: bytes) -> bytes:
+def above_mean(grey: bytes) -> bytes:
+    """The average hash of 8x8 grey pixels: 8 bytes."""
     return _packed(np.frombuffer(grey, dtype=np.uint8) > sum(grey) / BITS)
 
 
@@ -171,30 +167,13 @@ def _packed(bits: np.ndarray[Any, np.dtype[np.bool]]) -> bytes:
 
 
 def _create_vector(file: BinaryIO | bytes, *, fast: bool) -> bytes:
-    with _picture_errors():
+    with picture_errors():
         body = _bytes(file)
-        grey = _fast_thumbnail(body) if fast else None
-        if grey is not None:
-            return _above_mean(grey)
-        with Image.open(BytesIO(body), formats=FORMATS) as image:
+        thumbnail = fast_thumbnail(body) if fast else None
+        if thumbnail is not None:
+            return above_mean(thumbnail.grey)
+        with open_picture(body) as image:
             return _packed(imagehash.average_hash(image).hash)
-
-
-@contextmanager
-def _picture_errors() -> Iterator[None]:
-    """Turn whatever decoders raise into our own errors."""
-    try:
-        yield
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooLarge(str(error)) from error
-    except UnidentifiedImageError as error:
-        raise NotAnImage(f"no image of an accepted format ({', '.join(FORMATS)})") from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Pillow's decoders raise whatever their parsing of a broken file ran into: OSError, ValueError, SyntaxError,
-        # struct.error, EOFError and others.
-        raise NotAnImage(f"{type(error).__name__}: {error}") from error
 
 
 def _bytes(file: BinaryIO | bytes) -> bytes:
@@ -205,7 +184,16 @@ def _bytes(file: BinaryIO | bytes) -> bytes:
     return file.read()
 
 
-def _fast_thumbnail(body: bytes) -> bytes | None:
+def fast_thumbnail(body: bytes, *, upright: bool = False) -> FastThumbnail | None:
+    """The 8x8 grey pixels of an average hash, the fast way; None where that does not take the picture.
+
+    Args:
+        body: the picture's bytes.
+        upright: do not take a picture that has to be turned to be shown.
+
+    Raises:
+        Exception: whatever Pillow raises of a picture that is not admitted, see `picture_errors`.
+    """
     frame = fasthash.plain_frame(body)
     if frame is None:
         return None
@@ -213,6 +201,8 @@ def _fast_thumbnail(body: bytes) -> bytes | None:
         admitted = frame.width * frame.height <= (Image.MAX_IMAGE_PIXELS or 0)
     else:
         # Pillow reads more of a header than libjpeg does, and refuses some.
-        with Image.open(BytesIO(body), formats=FORMATS) as image:
+        with open_picture(body) as image:
             admitted = image.format == "JPEG" and image.size == (frame.width, frame.height)
-    return fasthash.thumbnail(body, frame) if admitted else None
+            admitted = admitted and (is_upright(image) or not upright)
+    grey = fasthash.thumbnail(body, frame) if admitted else None
+    return None if grey is None else FastThumbnail(frame.width, frame.height, grey)

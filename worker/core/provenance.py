@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 from contract import Profile
-from worker.core.fingerprinting import PREPROCESSING, canary_digests, versions
+from worker.core.canaries import PREPROCESSING, canary_digests, versions
 
 _DESCRIPTION_VERSION: Final = 1
 

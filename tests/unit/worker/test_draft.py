@@ -8,13 +8,8 @@ from PIL import Image
 
 from tests.corpus import encode, photos
 from worker.core.errors import NotAnImage, TooLarge
-from worker.core.hashing import (
-    MAX_PIXELS,
-    create_draft_vector,
-    create_reference_vector,
-    create_vector,
-    limit_pixels,
-)
+from worker.core.hashing import create_draft_vector, create_reference_vector, create_vector
+from worker.core.pictures import MAX_PIXELS, limit_pixels
 from worker.runtime import Runtime
 from worker.settings import WorkerSettings
 from worker.testing import hamming

@@ -20,6 +20,7 @@ from tests.kernel import agrees, pictures, sizes
 from worker.core import fasthash, hashing
 from worker.core.errors import NotAnImage, TooLarge
 from worker.core.hashing import create_reference_vector, create_vector
+from worker.core.pictures import MAX_PIXELS, limit_pixels
 from worker.runtime import Runtime
 from worker.settings import WorkerSettings
 
@@ -79,13 +80,13 @@ def test_any_whole_jpeg_goes_the_fast_way(
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_broken_jpegs_end_the_same_either_way() -> None:
     """Cut, changed or with something in between: the same vector, or the same refusal."""
-    hashing.limit_pixels(PIXELS)
+    limit_pixels(PIXELS)
     try:
         bodies = list(islice(jpegs(seed=2011), 400))
         expected = [outcome(create_reference_vector, body) for body in bodies]
         assert [outcome(create_vector, body) for body in bodies] == expected
     finally:
-        hashing.limit_pixels(hashing.MAX_PIXELS)
+        limit_pixels(MAX_PIXELS)
     assert sum(map(is_fast, bodies)) >= 100
     assert 100 <= expected.count(NotAnImage) <= 200
 

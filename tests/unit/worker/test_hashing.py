@@ -11,7 +11,8 @@ from PIL import Image
 
 from tests.corpus import corpus, encode, photos, png_of
 from worker.core.errors import NotAnImage, TooLarge
-from worker.core.hashing import MAX_PIXELS, count_pixels, create_vector, limit_pixels
+from worker.core.hashing import count_pixels, create_vector
+from worker.core.pictures import MAX_PIXELS, limit_pixels
 
 
 def reference(body: bytes) -> bytes:

@@ -1,0 +1,55 @@
+"""PDQ, against hashes that Facebook's own code made."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.corpus import photos
+from worker.core import pdq
+
+# Made by pdqhash 0.2.8 of the photos of tests/corpus.py in RGB, `thumbnail((1000, 1000))`, and of some resized ones.
+GOLDEN = json.loads((Path(__file__).parent / "data" / "pdq.json").read_text())
+
+
+def photo(name: str) -> Image.Image:
+    """The picture of a golden hash."""
+    name, _, size = name.partition(" ")
+    with Image.open(BytesIO(photos()[name])) as opened:
+        image = opened.convert("RGB")
+    if size:
+        width, height = map(int, size.split("x"))
+        return image.resize((width, height))
+    image.thumbnail((1000, 1000))
+    return image
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_it_is_the_references(name: str) -> None:
+    """Every bit, and the quality."""
+    coefficients, quality = pdq.transform(photo(name))
+    assert pdq.pack(coefficients).hex() == GOLDEN[name]["hash"]
+    assert quality == GOLDEN[name]["quality"]
+
+
+def test_large_pictures_are_reduced_first() -> None:
+    """Each side by a whole factor, which moves few bits; a side too short to hash after that is kept."""
+    small = photo("chelsea.png")
+    large = small.resize((small.width * 4, small.height * 4), Image.Resampling.BICUBIC)
+    bits = [np.unpackbits(np.frombuffer(pdq.pack(pdq.transform(one)[0]), np.uint8)) for one in (small, large)]
+    assert (bits[0] != bits[1]).sum() <= 10
+    _, quality = pdq.transform(small.resize((8000, 60)))
+    assert quality > 0
+
+
+@pytest.mark.parametrize("turn", [None, *Image.Transpose])
+def test_coefficients_turn_with_the_picture(turn: Image.Transpose | None) -> None:
+    """Those of the turned picture, but for its sampling, which is not symmetric."""
+    image = photo("chelsea.png").resize((640, 640))
+    turned = image if turn is None else image.transpose(turn)
+    wanted = np.frombuffer(pdq.pack(pdq.transform(turned)[0]), np.uint8)
+    found = np.frombuffer(pdq.pack(pdq.turn(pdq.transform(image)[0], turn)), np.uint8)
+    assert np.bitwise_count(wanted ^ found).sum() <= 20

@@ -1,0 +1,124 @@
+"""PDQ, a hash of 256 bits, with a quality of its own.
+
+After "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm" (Facebook, 2019) and its reference
+implementation. The binding `pdqhash` has no wheels, and a machine without a compiler could not install it; in numpy the
+filters before the decimation to 64x64 are two small matrices, so that it costs little more than the decode.
+"""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Floats = NDArray[np.floating[Any]]
+
+_SIDE: Final = 64
+_BITS_SIDE: Final = 16
+# A smaller side cannot be hashed: the vector is zero, and so is the quality.
+_LEAST_SIDE: Final = 5
+# Each side is reduced by a whole factor first, so long as it keeps so many pixels. The reference's own program scales
+# to 512 at once.
+_ENOUGH: Final = 512
+_LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+# Whether a turn exchanges rows and columns, and whether it then mirrors across, and down.
+_TURNS: Final = {
+    None: (False, False, False),
+    Image.Transpose.FLIP_LEFT_RIGHT: (False, True, False),
+    Image.Transpose.FLIP_TOP_BOTTOM: (False, False, True),
+    Image.Transpose.ROTATE_180: (False, True, True),
+    Image.Transpose.TRANSPOSE: (True, False, False),
+    Image.Transpose.ROTATE_270: (True, True, False),
+    Image.Transpose.ROTATE_90: (True, False, True),
+    Image.Transpose.TRANSVERSE: (True, True, True),
+}
+_QUALITY_SCALE: Final = 90
+_QUALITY_MAX: Final = 100
+
+
+def transform(image: Image.Image) -> tuple[Floats, int]:
+    """The coefficients whose signs against their median are the hash, and the quality.
+
+    Args:
+        image: of any size, in RGB or L.
+
+    Returns:
+        float32 of shape (16, 16), the frequencies 1 to 16 down and across; and 0 to 100.
+    """
+    across, down = (max(1, side // _ENOUGH) for side in image.size)
+    if (across, down) != (1, 1):
+        image = image.reduce((across, down))
+    if min(image.size) < _LEAST_SIDE:
+        return np.zeros((_BITS_SIDE, _BITS_SIDE), dtype=np.float32), 0
+    pixels = np.asarray(image, dtype=np.float32)
+    luma = pixels @ _LUMA if pixels.ndim > 2 else pixels  # noqa: PLR2004 - rows, columns, channels
+    rows, columns = luma.shape
+    small = luma if (rows, columns) == (_SIDE, _SIDE) else _sampling(rows) @ luma @ _sampling(columns).T
+    cosines = _cosines()
+    return cosines @ small @ cosines.T, _quality(small)
+
+
+def pack(coefficients: Floats) -> bytes:
+    """The hash of coefficients: 32 bytes, in the order of PDQ's hexadecimal form, the highest frequencies first."""
+    median = np.partition(coefficients, coefficients.size // 2 - 1, axis=None)[coefficients.size // 2 - 1]
+    return np.packbits((coefficients > median).ravel()[::-1]).tobytes()
+
+
+def turn(coefficients: Floats, way: Image.Transpose | None) -> Floats:
+    """The coefficients of the turned picture.
+
+    Where it is mirrored those of odd frequencies change their sign, and where columns become rows so do they.
+    """
+    transposed, across, down = _TURNS[way]
+    signs = np.where(np.arange(1, _BITS_SIDE + 1) % 2, -1, 1)
+    turned: Floats = coefficients.T if transposed else coefficients
+    if across:
+        turned = turned * signs
+    if down:
+        turned = turned * signs[:, None]
+    return turned
+
+
+def mirror_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What `mirror` does to unpacked hashes of shape (n, 256), but for coefficients near the median."""
+    turned = bits.reshape(-1, _BITS_SIDE, _BITS_SIDE).copy()
+    turned[:, :, 1::2] ^= 1  # the last column is that of frequency 1
+    return turned.reshape(bits.shape)
+
+
+@lru_cache(maxsize=64)
+def _sampling(length: int) -> Floats:
+    """Two passes of Jarosz' box filter along a side, and every so many-th sample: float32 of shape (64, length).
+
+    A box is cut off at the ends, and divided by what is left of it.
+    """
+    window = -(-length // (2 * _SIDE))
+    right = (window + 2) // 2 - 1
+    left = window - 1 - right
+    at = np.arange(length)
+    begin, end = np.maximum(at - left, 0), np.minimum(at + right, length - 1) + 1
+    taken = ((np.arange(_SIDE) + 0.5) * length / _SIDE).astype(int)
+    once = np.zeros((length, length), dtype=np.float32)
+    for n in range(length):
+        once[n, begin[n] : end[n]] = 1 / (end[n] - begin[n])
+    twice: Floats = once[taken] @ once
+    return twice
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> Floats:
+    """The rows 1 to 16 of the DCT-II of 64 samples: float32 of shape (16, 64)."""
+    frequency = np.arange(1, _BITS_SIDE + 1)[:, None]
+    at = 2 * np.arange(_SIDE) + 1
+    made: Floats = (np.sqrt(2 / _SIDE) * np.cos(np.pi / (2 * _SIDE) * frequency * at)).astype(np.float32)
+    return made
+
+
+def _quality(small: Floats) -> int:
+    """The sum of the gradients that are not too faint, of a picture of 64x64."""
+    total = 0
+    for axis in (0, 1):
+        steps = np.diff(small, axis=axis) * 100 / 255
+        total += int(np.abs(np.trunc(steps)).sum())
+    return min(_QUALITY_MAX, total // _QUALITY_SCALE)
