@@ -1,0 +1,139 @@
+"""How near the estimate of chance comes to a count: crops of photos, with copies planted among them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from random import Random
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from benchmarks.jpegs import encode
+from benchmarks.photos import images, source
+from benchmarks.section import Section, Table, Value
+from contract import PROFILES, Profile
+from worker.core.chance import Estimate
+from worker.core.fingerprinting import fingerprint
+from worker.core.fingerprints import LOW_QUALITY
+
+NAMES: Final = ("ahash", "dhash", "phash", "pdq")
+SAMPLE: Final = 8192
+_SIDE: Final = 400
+_COPIED: Final = 0.2
+_LEAST_CROP: Final = 0.3
+# Of so many pairs or fewer, a count says little.
+_ENOUGH_PAIRS: Final = 10
+_QUARTER: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """Hashes of crops, by one profile.
+
+    Attributes:
+        vectors: of shape (n, bytes), in random order.
+        originals: of shape (n,): the number of the photo that each is a crop of.
+    """
+
+    vectors: NDArray[np.uint8]
+    originals: NDArray[np.int64]
+
+
+def crops(photos: Sequence[Image.Image], wanted: int, random: Random) -> Iterator[tuple[int, Image.Image]]:
+    """Random parts of photos, and the number of the photo; every fifth time, a copy of the last one."""
+    for _ in range(wanted):
+        number = random.randrange(len(photos))
+        photo = photos[number]
+        width, height = (round(side * random.uniform(_LEAST_CROP, 1)) for side in photo.size)
+        left, top = random.randint(0, photo.width - width), random.randint(0, photo.height - height)
+        crop = photo.crop((left, top, left + width, top + height))
+        yield number, crop
+        if random.random() < _COPIED:
+            smaller = crop.resize((max(1, round(width * 0.7)), max(1, round(height * 0.7))))
+            with Image.open(BytesIO(encode(smaller, quality=60))) as copy:
+                yield number, copy.convert("RGB")
+
+
+def hash_crops(made: Iterable[tuple[int, Image.Image]], profiles: Sequence[Profile]) -> Mapping[str, Hashed]:
+    """Hash crops by each profile; those of low quality are left out, as searches do."""
+    vectors: dict[str, list[bytes]] = {profile.name: [] for profile in profiles}
+    originals: dict[str, list[int]] = {profile.name: [] for profile in profiles}
+    for number, crop in made:
+        for hashed in fingerprint(crop, profiles, b"").hashes:
+            if hashed.quality >= LOW_QUALITY:
+                vectors[hashed.profile].append(hashed.vector)
+                originals[hashed.profile].append(number)
+    return {
+        profile.name: Hashed(
+            np.frombuffer(b"".join(vectors[profile.name]), np.uint8).reshape(-1, profile.bytes),
+            np.array(originals[profile.name], np.int64),
+        )
+        for profile in profiles
+    }
+
+
+def compare(profile: Profile, hashed: Hashed, queries: int, seed: int = 1) -> list[dict[str, Value]]:
+    """Compare the estimate with a count of all pairs of a query and a crop of another photo, by distance."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(hashed.vectors))
+    sampled, asked = order[:SAMPLE], order[-queries:]
+    estimate = Estimate.of(profile, hashed.vectors[sampled].tobytes(), len(hashed.vectors))
+    distances = range(17) if profile.bits == PROFILES["ahash"].bits else range(0, 91, 6)
+    words = np.ascontiguousarray(hashed.vectors).view(np.uint64)
+    counted = np.zeros((queries, len(distances)))
+    expected = np.zeros((queries, len(distances)))
+    for row, query in enumerate(asked):
+        apart = np.bitwise_count(words ^ words[query]).sum(axis=1, dtype=np.int64)
+        unrelated = np.sort(apart[hashed.originals != hashed.originals[query]])
+        # the count is of other photos alone, the estimate of all rows
+        counted[row] = np.searchsorted(unrelated, distances, side="right") * len(apart) / max(1, len(unrelated))
+        expected[row] = estimate.chances(hashed.vectors[query].tobytes(), distances)
+    return [
+        _row(profile, distance, expected[:, column], counted[:, column]) for column, distance in enumerate(distances)
+    ]
+
+
+def _row(
+    profile: Profile, distance: int, expected: NDArray[np.float64], counted: NDArray[np.float64]
+) -> dict[str, Value]:
+    order = np.argsort(expected, kind="stable")
+    quarter = max(1, len(order) // _QUARTER)
+    return {
+        "profile": profile.name,
+        "distance": distance,
+        "counted": float(counted.mean()),
+        "expected": float(expected.mean()),
+        "ratio": _ratio(expected, counted),
+        "ratio, least quarter": _ratio(expected[order[:quarter]], counted[order[:quarter]]),
+        "ratio, most quarter": _ratio(expected[order[-quarter:]], counted[order[-quarter:]]),
+    }
+
+
+def _ratio(expected: NDArray[np.float64], counted: NDArray[np.float64]) -> float | None:
+    return float(expected.sum() / counted.sum()) if counted.sum() >= _ENOUGH_PAIRS else None
+
+
+def run(console: Console, quick: bool) -> Iterator[Table]:
+    """Compare for each profile."""
+    photos = list(images(_SIDE))
+    wanted, queries = (2_000, 200) if quick else (80_000, 2_000)
+    profiles = [PROFILES[name] for name in NAMES]
+    with console.status(f"{wanted:,} crops"):
+        hashed = hash_crops(crops(photos, wanted, Random(1)), profiles)  # noqa: S311 - no secret
+    rows = [row for profile in profiles for row in compare(profile, hashed[profile.name], queries)]
+    notes = (f"Crops of photos of {source()}.", *_NOTES)
+    yield Table("chance", "Unrelated pictures expected by chance, and counted", rows, notes)
+
+
+_NOTES: Final = (
+    "Every fifth crop is there twice, once smaller and of JPEG quality 60. Unrelated are crops of other photos.",
+    f"The sample is of {SAMPLE:,} crops.",
+    "Means of the queries. The quarters are those of the queries with the least and the most expected.",
+    f"There is no ratio where fewer than {_ENOUGH_PAIRS} pairs were counted.",
+)
+
+
+SECTION: Final = Section("chance", "how near the estimate of chance comes to a count", run)
