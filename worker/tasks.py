@@ -13,6 +13,7 @@ from celery.worker.request import Request
 from contract import (
     DELETE,
     INGEST,
+    MEMBERS,
     REINDEX,
     SEARCH,
     SEARCH_MANY,
@@ -21,6 +22,7 @@ from contract import (
     DeleteResult,
     IngestResult,
     InvalidMessage,
+    MembersResult,
     Overloaded,
     QueryNotFound,
     QueryRejected,
@@ -102,6 +104,11 @@ def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
+
+    @app.task(name=MEMBERS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def members(*args: Any, **message: Any) -> MembersResult:
+        """Read a page of the pictures that have one vector."""
+        return runtimes.current().members(_keywords(args, message))
 
 
 def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
