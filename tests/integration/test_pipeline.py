@@ -120,8 +120,9 @@ def test_each_kind_of_query_finds_the_picture(client: Client, bucket: OssObjectS
         {"vector": create_vector(pictures[key])},
         {"meta_id": number},
     ]
-    answers = [matched(client.search(**query, company_id=4, limit=1000, fresh=True)["matches"]) for query in queries]
-    many = client.search_many(queries, company_id=4, limit=1000, fresh=True)["results"]
+    options: dict[str, Any] = {"company_id": 4, "limit": 1000, "fresh": True, "collapse": False}
+    answers = [matched(client.search(**query, **options)["matches"]) for query in queries]
+    many = client.search_many(queries, **options)["results"]
     assert list(map(matched, many)) == answers
     expected = sorted(
         (hamming(create_vector(pictures[key]), create_vector(body)), row_id(4, n))
@@ -131,7 +132,9 @@ def test_each_kind_of_query_finds_the_picture(client: Client, bucket: OssObjectS
         assert [(match["distance"], match["id"]) for match in matches] == expected
         assert {match["company_id"] for match in matches} == {4}
     assert answers[0][0]["object_key"] == key
-    everywhere = client.search(object_key=key, all_companies=True, max_distance=0, fresh=True)["matches"]
+    everywhere = client.search(object_key=key, all_companies=True, max_distance=0, fresh=True, collapse=False)[
+        "matches"
+    ]
     assert sorted(match["company_id"] for match in everywhere if match["object_key"] == key) == [4, 5]
 
 
