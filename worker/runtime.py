@@ -77,6 +77,8 @@ _FROZEN_SECONDS: Final = 30.0
 _CALL_TIMEOUTS: Final = 2
 # A delete's lock is long enough for its read and one write at their slowest: 120 s with the default timeout.
 _LOCK_CALLS: Final = 2
+# Callers wait for 30 s unless they say otherwise.
+_THUMBNAILS_SECONDS: Final = 20.0
 # A share of the pixels that are decoded at once: what a camera makes, so that larger pictures have fewer beside them.
 # By which a second look is taken, the first of them that the worker serves.
 _SECOND_LOOK: Final = ("pdq.upright", "pdq")
@@ -379,9 +381,9 @@ class Runtime:
         settings = self.settings
         make = Thumbnails(
             self.objects,
-            self.index_of(None),
+            self.index,
             max_image_bytes=settings.max_image_bytes,
-            object_seconds=settings.object_seconds,
+            call_seconds=_THUMBNAILS_SECONDS,
         )
         return make(decode_thumbnails(message))
 

@@ -23,9 +23,10 @@ from worker.core.fingerprinting import mirrored
 Floats = NDArray[np.floating[Any]]
 Words = NDArray[np.uint64]
 
-# So many pairs make a share that is known to a third. Below, it is extrapolated from the distances above.
+# So many pairs make a share that is known to a third. Below, it is extrapolated from the distances above, as far as it
+# takes to see the share grow by this factor.
 _ENOUGH_PAIRS: Final = 10
-_SLOPE_BITS: Final = 3
+_SLOPE_FACTOR: Final = 4
 # Pairs that are compared at once: 8 MB of words.
 _BLOCK_PAIRS: Final = 1 << 20
 _LEAST_SHAPE: Final = 0.02
@@ -113,8 +114,9 @@ def _shares(counts: NDArray[np.int64], bits: int) -> Floats:
     if not known.size:
         return _of_even_bits(bits)
     first = int(known[0])
-    above = min(first + _SLOPE_BITS, bits)
-    slope = max(0.0, float(np.log(shares[above] / shares[first]))) / max(1, above - first)
+    grown = np.flatnonzero(pairs >= _SLOPE_FACTOR * pairs[first])
+    above = int(grown[0]) if grown.size else bits
+    slope = float(np.log(shares[above] / shares[first])) / max(1, above - first)
     shares[:first] = shares[first] * np.exp(-slope * (first - np.arange(first)))
     return np.maximum(np.minimum(shares, 1.0), _of_even_bits(bits))
 
