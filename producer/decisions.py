@@ -1,19 +1,24 @@
 """Pairs of pictures that somebody decided are no duplicates, in the ledger's Redis, which never evicts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import Final, cast
 
 import redis
 
-from contract import InvalidMessage, ServiceUnavailable
+from contract import InvalidMessage
+from producer.errors import vendor_errors
 
 _INT64: Final = range(-(2**63), 2**63)
 _AT_ONCE: Final = 1000
+_WHAT: Final = "the ledger"
 
 
 class Decisions:
-    """A set for each tenant. A pair has no order: the lesser id stands first."""
+    """A set for each tenant. A pair has no order: the lesser id stands first.
+
+    All methods raise `ServiceUnavailable` when Redis cannot be reached or refuses.
+    """
 
     def __init__(self, connection: redis.Redis) -> None:
         self._connection = connection
@@ -25,7 +30,7 @@ class Decisions:
             The pairs in order, each once.
         """
         ordered = _ordered(company_id, pairs)
-        self._each("SADD", company_id, ordered)
+        self._each(self._connection.sadd, company_id, ordered)
         return ordered
 
     def forget(self, company_id: int, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -35,23 +40,21 @@ class Decisions:
             The pairs in order, each once, whether they were kept or not.
         """
         ordered = _ordered(company_id, pairs)
-        self._each("SREM", company_id, ordered)
+        self._each(self._connection.srem, company_id, ordered)
         return ordered
 
     def of(self, company_id: int) -> list[tuple[int, int]]:
         """Read all pairs of a tenant, in order."""
-        try:
+        with vendor_errors(_WHAT):
             found = cast("set[str]", self._connection.smembers(_key(company_id)))
-        except redis.RedisError as error:
-            raise _unavailable(error) from error
         return sorted((int(one), int(other)) for one, _, other in (text.partition(",") for text in found))
 
-    def _each(self, command: str, company_id: int, pairs: Sequence[tuple[int, int]]) -> None:
-        try:
+    @staticmethod
+    def _each(command: Callable[..., object], company_id: int, pairs: Sequence[tuple[int, int]]) -> None:
+        with vendor_errors(_WHAT):
             for start in range(0, len(pairs), _AT_ONCE):
-                self._connection.execute_command(command, _key(company_id), *(f"{a},{b}" for a, b in pairs[start : start + _AT_ONCE]))
-        except redis.RedisError as error:
-            raise _unavailable(error) from error
+                members = [f"{one},{other}" for one, other in pairs[start : start + _AT_ONCE]]
+                command(_key(company_id), *members)
 
 
 def pairs_of(meta_ids: Iterable[int]) -> list[tuple[int, int]]:
@@ -72,7 +75,3 @@ def _ordered(company_id: int, pairs: Iterable[tuple[int, int]]) -> list[tuple[in
 
 def _key(company_id: int) -> str:
     return f"{{lookalike}}:distinct:{company_id:d}"
-
-
-def _unavailable(error: redis.RedisError) -> ServiceUnavailable:
-    return ServiceUnavailable(f"the ledger's Redis: {type(error).__name__}: {error}")

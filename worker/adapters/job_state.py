@@ -1,7 +1,7 @@
 """The state of long jobs that is too large for JSON: a hash in the ledger's Redis for each, in values of a megabyte."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, cast
 
@@ -16,15 +16,13 @@ _CHUNK_BYTES: Final = 1_000_000
 _CHECKPOINT: Final = "checkpoint"
 _VERSION: Final = "version"
 
-# KEYS: the job. ARGV: the version it has, the version it gets, seconds, 1 to begin anew or 0, the number of fields to
-# remove, these, then fields and their values.
+# KEYS: the job. ARGV: the version it has, the version it gets, seconds, 1 to begin anew or 0, then
+# fields and their values.
 _SAVE: Final = """
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
 if ARGV[4] == '1' then redis.call('UNLINK', KEYS[1]) end
-local gone = tonumber(ARGV[5])
-for i = 6, 5 + gone do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('HSET', KEYS[1], 'version', ARGV[2])
-for i = 6 + gone, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
@@ -51,19 +49,23 @@ class RedisJobState:
             text, version = self._connection.hmget(_key(name), [_CHECKPOINT, _VERSION])
         return None if text is None else (json.loads(str(text)), int(str(version)))
 
-    def read(self, name: str, part: str) -> bytes:
-        """Read a part.
+    def read(self, name: str, part: str) -> bytes | None:
+        """Read a part; None where there is none.
 
         Raises:
-            Transient: it is not there: the job ended, or expired, meanwhile.
+            Transient: it was replaced meanwhile, or Redis failed.
         """
         with _redis_errors():
             count = int(str(self._connection.hget(_key(name), part) or 0))
             fields = [f"{part}:{number}" for number in range(count)]
-            chunks = [self._connection.execute_command("HGET", _key(name), one, **_AS_IT_IS) for one in fields]
-        if not chunks or None in chunks:
-            raise Transient(f"the job has no {part} any more; ask again")
-        return b"".join(cast("list[bytes]", chunks))
+            chunks = [self._read(_key(name), field) for field in fields]
+        if None in chunks:
+            raise Transient("the job was begun anew meanwhile")
+        return b"".join(filter(None, chunks)) if chunks else None
+
+    def _read(self, key: str, field: str) -> bytes | None:
+        """Read a value as it is: the ledger's connection decodes what it reads."""
+        return cast("bytes | None", self._connection.execute_command("HGET", key, field, **_AS_IT_IS))  # type: ignore[no-untyped-call] # redis-py's only way to bytes
 
     def save(
         self,
@@ -72,7 +74,6 @@ class RedisJobState:
         parts: Mapping[str, bytes],
         *,
         version: int | None,
-        dropped: Sequence[str] = (),
         anew: bool = False,
     ) -> int:
         """Write a checkpoint and parts, in place of those of the same names, at once.
@@ -82,7 +83,6 @@ class RedisJobState:
             checkpoint: of what JSON can hold.
             parts: bytes by name.
             version: what `load` or `save` gave last; None where there was nothing.
-            dropped: parts that are needed no more.
             anew: nothing else of the job is kept.
 
         Returns:
@@ -93,22 +93,17 @@ class RedisJobState:
         """
         key, after = _key(name), (version or 0) + 1
         with _redis_errors():
-            gone = [field for part in dropped for field in self._fields(key, part)]
-            arguments: list[Any] = ["" if version is None else version, after, _KEPT_SECONDS, int(anew), len(gone)]
+            arguments: list[Any] = ["" if version is None else version, after, _KEPT_SECONDS, int(anew)]
             written: list[Any] = [_CHECKPOINT, json.dumps(checkpoint)]
             for part, content in parts.items():
                 starts = range(0, max(1, len(content)), _CHUNK_BYTES)
                 written += [part, len(starts)]
                 for number, start in enumerate(starts):
                     written += [f"{part}:{number}", content[start : start + _CHUNK_BYTES]]
-            saved = self._save(keys=[key], args=arguments + gone + written)
+            saved = self._save(keys=[key], args=arguments + written)
         if not saved:
             raise Busy("another worker is at this job")
         return after
-
-    def _fields(self, key: str, part: str) -> list[str]:
-        count = int(str(self._connection.hget(key, part) or 0))
-        return [part, *(f"{part}:{number}" for number in range(count))]
 
 
 _AS_IT_IS: Final[dict[str, Any]] = {NEVER_DECODE: []}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int32]
 
-# A tile's XOR takes a megabyte, which stays in the second cache: 0.7 ns a pair, half of what smaller or larger ones take.
+# A tile's XOR takes a megabyte, which stays in the second cache: 0.7 ns a pair, the least of seven shapes measured.
 _TILE_ROWS: Final = 32
 _TILE_COLUMNS: Final = 4096
 _BLOCK_PAIRS: Final = _TILE_ROWS * _TILE_COLUMNS
@@ -40,7 +40,8 @@ def collapse(words: Words) -> tuple[Words, Places]:
 
 def distances(some: Words, others: Words) -> npt.NDArray[np.uint16]:
     """The Hamming distances of vectors, in bits. The shapes but for the words are broadcast."""
-    return np.bitwise_count(some ^ others).sum(axis=-1, dtype=np.uint16)
+    counted: npt.NDArray[np.uint16] = np.bitwise_count(some ^ others).sum(axis=-1, dtype=np.uint16)
+    return counted
 
 
 def find_roots(parents: Places, places: Places) -> Places:

@@ -73,7 +73,8 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouping, "_BLOCK_PAIRS", 15)
 
 
-def test_groups_are_those_of_the_definition(small_tiles: None) -> None:
+@pytest.mark.usefixtures("small_tiles")
+def test_groups_are_those_of_the_definition() -> None:
     """With decisions, and interrupted at any points and resumed from what was dumped."""
 
     @settings(max_examples=400, deadline=None)
