@@ -11,6 +11,7 @@ from producer.errors import vendor_errors
 
 _INT64: Final = range(-(2**63), 2**63)
 _AT_ONCE: Final = 1000
+_PAIR: Final = 2
 _WHAT: Final = "the ledger"
 
 
@@ -29,7 +30,7 @@ class Decisions:
         Returns:
             The pairs in order, each once.
         """
-        ordered = _ordered(company_id, pairs)
+        ordered = sorted({(min(pair), max(pair)) for pair in pairs})
         self._each(self._connection.sadd, company_id, ordered)
         return ordered
 
@@ -39,7 +40,7 @@ class Decisions:
         Returns:
             The pairs in order, each once, whether they were kept or not.
         """
-        ordered = _ordered(company_id, pairs)
+        ordered = sorted({(min(pair), max(pair)) for pair in pairs})
         self._each(self._connection.srem, company_id, ordered)
         return ordered
 
@@ -58,20 +59,24 @@ class Decisions:
 
 
 def pairs_of(meta_ids: Iterable[int]) -> list[tuple[int, int]]:
-    """All pairs of pictures no two of which are duplicates."""
-    return list(combinations(sorted(set(meta_ids)), 2))
+    """All pairs of pictures no two of which are duplicates.
+
+    Raises:
+        InvalidMessage: they are less than two, or one is no signed 64-bit integer.
+    """
+    distinct = list(meta_ids)
+    for meta_id in distinct:
+        _check(meta_id)
+    if len(set(distinct)) < _PAIR:
+        raise InvalidMessage(f"a decision names two different pictures at the least, not {distinct}")
+    return list(combinations(sorted(set(distinct)), 2))
 
 
-def _ordered(company_id: int, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    ordered = sorted({(min(pair), max(pair)) for pair in pairs})
-    for number in (company_id, *(number for pair in ordered for number in pair)):
-        if isinstance(number, bool) or number not in _INT64:
-            raise InvalidMessage(f"not a signed 64-bit integer: {number!r}")
-    for one, other in ordered:
-        if one == other:
-            raise InvalidMessage(f"a decision names two pictures, not {one} twice")
-    return ordered
+def _check(number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
+        raise InvalidMessage(f"not a signed 64-bit integer: {number!r}")
 
 
 def _key(company_id: int) -> str:
+    _check(company_id)
     return f"{{lookalike}}:distinct:{company_id:d}"
