@@ -10,6 +10,7 @@ from contract.messages import Int64, MaxChance, MaxDistance, ProfileName, _decod
 Cursor = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{32}:[0-9]{1,18}$")]
 # A page holds at most so many members; of a larger group it holds a part.
 PAGE_MEMBERS: Final = 1000
+DEFAULT_CHANCE: Final = 0.01
 
 
 class DuplicatesOptions(_Versioned):
@@ -18,7 +19,8 @@ class DuplicatesOptions(_Versioned):
     Attributes:
         company_id: the tenant.
         max_distance: the largest Hamming distance, in bits, of two pictures that look alike (inclusive).
-        max_chance: in place of `max_distance`: the number of pictures that may be expected by chance at that distance.
+        max_chance: in place of `max_distance`: how many unrelated pictures may be expected by chance so near to one.
+            Where neither is given, 0.01.
         hash: the profile to compare by; None: the workers' first.
         low_quality: group blank and nearly blank pictures too.
         page: the `next` of the page before; None for the first, and while the job is under way.
@@ -33,10 +35,15 @@ class DuplicatesOptions(_Versioned):
     page: Cursor | None = None
     restart: bool = False
 
+    @property
+    def chance(self) -> float:
+        """The chance that a distance is wanted for, where none is given."""
+        return DEFAULT_CHANCE if self.max_chance is None else self.max_chance
+
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if (self.max_distance is None) == (self.max_chance is None):
-            raise ValueError("one of max_distance and max_chance is needed")
+        if self.max_distance is not None and self.max_chance is not None:
+            raise ValueError("max_distance and max_chance: one of them, not both")
         if self.restart and self.page is not None:
             raise ValueError("restart begins anew: it has no page yet")
         return self

@@ -14,6 +14,7 @@ from contract import (
     DELETE,
     DUPLICATES,
     INGEST,
+    MEMBERS,
     REINDEX,
     SEARCH,
     SEARCH_MANY,
@@ -22,6 +23,7 @@ from contract import (
     DeleteResult,
     IngestResult,
     InvalidMessage,
+    MembersResult,
     Overloaded,
     QueryNotFound,
     QueryRejected,
@@ -104,6 +106,11 @@ def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
+
+    @app.task(name=MEMBERS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def members(*args: Any, **message: Any) -> MembersResult:
+        """Read a page of the pictures that have one vector."""
+        return runtimes.current().members(_keywords(args, message))
 
 
 def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:

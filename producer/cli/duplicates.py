@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = """\b
 Examples:
-  lookalike duplicates --company 7 --max-distance 4
+  lookalike duplicates --company 7
   lookalike duplicates --company 7 --max-distance 4 --json > groups.jsonl
   lookalike duplicates --company 7 --not-duplicate 12,15      # remembered, and kept apart from now on
   lookalike duplicates --company 7 --decisions                # what is remembered
@@ -37,7 +37,9 @@ def duplicates(
     max_chance: Annotated[
         float | None,
         typer.Option(
-            metavar="P", min=0, help="In place of it: how many pictures may be expected by chance at that distance."
+            metavar="P",
+            min=0,
+            help="In place of it: how many unrelated pictures may be so near to one by chance; 0.01 unless given.",
         ),
     ] = None,
     profile: Annotated[
@@ -71,7 +73,7 @@ def duplicates(
         with open_client(ctx) as client:
             _decide(client, company_id, not_duplicate or [], forget or [], as_json=as_json)
         return
-    if (max_distance is None) == (max_chance is None):
+    if max_distance is not None and max_chance is not None:
         raise typer.BadParameter("Give one of --max-distance and --max-chance.")
     from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
 

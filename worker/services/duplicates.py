@@ -128,8 +128,8 @@ class Duplicates:
         state: JobState,
         profile: Profile,
         decisions: Callable[[int], Iterable[tuple[int, int]]],
+        distance_of: Callable[[int, float], int | None],
         *,
-        distance_of: Callable[[int, float], int] | None = None,
         seconds: float = _STEP_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -140,7 +140,7 @@ class Duplicates:
             state: keeps the jobs.
             profile: of the vectors.
             decisions: the pairs of a tenant's meta_ids that are no duplicates.
-            distance_of: the distance for a tenant and a chance; None where chances cannot be estimated.
+            distance_of: the largest distance for a tenant and a chance; None where even 0 is too large.
             seconds: for which a call works.
             clock: monotonic seconds.
         """
@@ -156,7 +156,7 @@ class Duplicates:
         """Do the next step, or hand out a page.
 
         Raises:
-            InvalidMessage: the page is of another job, or chances cannot be estimated.
+            InvalidMessage: the page is of another job, or no distance has so small a chance.
             Busy: another worker is at the same job.
             Transient, Misconfigured: Redis or Milvus failed or refuses.
         """
@@ -182,16 +182,16 @@ class Duplicates:
             return self._result(job.progress)
 
     def _name(self, wanted: DuplicatesOptions) -> str:
-        bound = f"chance={wanted.max_chance!r}" if wanted.max_distance is None else f"{wanted.max_distance}"
+        bound = f"chance={wanted.chance!r}" if wanted.max_distance is None else f"{wanted.max_distance}"
         quality = ":low_quality" if wanted.low_quality else ""
         return f"duplicates:{wanted.company_id}:{self._profile.name}:{bound}{quality}"
 
     def _begin(self, wanted: DuplicatesOptions, digest: str) -> _Progress:
         most = wanted.max_distance
         if most is None:
-            if self._distance_of is None or wanted.max_chance is None:
-                raise InvalidMessage("max_chance: these workers do not estimate chances; give max_distance")
-            most = self._distance_of(wanted.company_id, wanted.max_chance)
+            most = self._distance_of(wanted.company_id, wanted.chance)
+        if most is None:
+            raise InvalidMessage(f"max_chance: even equal vectors are expected more often than {wanted.chance}")
         log.info("duplicates_begun", company_id=wanted.company_id, hash=self._profile.name, max_distance=most)
         return _Progress(
             run=secrets.token_hex(16),
