@@ -48,7 +48,7 @@ class Rows(Protocol):
     def scan(self, company_id: int | None, after: int, limit: int) -> list[Row]:
         """The next `limit` rows of one tenant in the order of their ids; fewer only at the end."""
 
-    def count(self, company_id: int | None, vector: bytes | None = None) -> int:
+    def count(self, company_id: int | None) -> int:
         """The number of rows of one tenant."""
 
     def lookup(self, keys: Mapping[int, int], *, fresh: bool = False) -> Mapping[int, Row]:
