@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from PIL import Image
 
 from contract import DUPLICATES, QUEUES, VERSION
 from producer import Client
-from producer.app import make_app
 from tests.corpus import photos
 from tests.integration.conftest import client_settings
 from tests.integration.processes import ADDRESSES, Worker, on_own_databases, settled
@@ -67,7 +67,8 @@ def test_groups_outlive_their_worker(
     """A worker is killed and another goes on; what was decided is respected, and what was deleted is gone."""
     settings = client_settings(environment)
     call = {"company_id": COMPANY, "max_distance": 8, "version": VERSION}
-    with Client(settings) as client, make_app(settings) as app:
+    plain = Celery("plain", broker=settings.broker_url, backend=settings.result_backend_url, set_as_current=False)
+    with Client(settings) as client, plain as app:
         with start("first") as first:
             client.enqueue_many(
                 {"object_key": key, "meta_id": meta_id, "company_id": COMPANY} for meta_id, key in enumerate(keys)
