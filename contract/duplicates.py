@@ -20,7 +20,7 @@ class DuplicatesOptions(_Versioned):
         company_id: the tenant.
         max_distance: the largest Hamming distance, in bits, of two pictures that look alike (inclusive).
         max_chance: in place of `max_distance`: how many unrelated pictures may be expected by chance so near to one.
-            Where neither is given, 0.01.
+            Where neither is given 0.01, or, where no distance has so small a chance, equal vectors only.
         hash: the profile to compare by; None: the workers' first.
         low_quality: group blank and nearly blank pictures too.
         page: the `next` of the page before; None for the first, and while the job is under way.

@@ -190,6 +190,8 @@ class Duplicates:
         most = wanted.max_distance
         if most is None:
             most = self._distance_of(wanted.company_id, wanted.chance)
+        if most is None and wanted.max_chance is None:
+            most = 0  # of a tenant of so few pictures little is known: equal vectors are safe
         if most is None:
             raise InvalidMessage(f"max_chance: even equal vectors are expected more often than {wanted.chance}")
         log.info("duplicates_begun", company_id=wanted.company_id, hash=self._profile.name, max_distance=most)

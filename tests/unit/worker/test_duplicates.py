@@ -62,6 +62,12 @@ class Tenant:
     state: State = field(default_factory=State)
     decided: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
+    known: bool = True
+
+    def distance_of(self, company_id: int, chance: float) -> int | None:
+        """A bit for each hundredth, where anything is known of chances."""
+        assert company_id == COMPANY
+        return int(chance * 100) if self.known else None
 
     def add(self, meta_id: int, number: int, **row: Any) -> None:
         """Index a picture whose vector is a number."""
@@ -80,7 +86,7 @@ class Tenant:
             self.state,
             PROFILES["ahash"],
             lambda _: self.decided,
-            lambda _, chance: int(chance * 100) if chance else None,
+            self.distance_of,
             seconds=self.seconds,
             clock=lambda: float(next(ticks)),
         )
@@ -213,8 +219,16 @@ def test_a_distance_is_had_for_a_chance(tenant: Tenant) -> None:
         [[(5, 0), (4, 1)]],
         [[(3, 0), (2, 2), (1, 4), (0, 6)], [(5, 0), (4, 1)]],
     ]
+    tenant.known = False
     with pytest.raises(InvalidMessage, match="even equal vectors"):
         tenant.groups(max_distance=None, max_chance=0.0)
+
+
+def test_of_few_pictures_equal_ones_are_grouped(tenant: Tenant) -> None:
+    """Where nothing is known of chances and nothing was asked for."""
+    tenant.known = False
+    tenant.add(7, 0xAAAA << 40, indexed_at=1)
+    assert tenant.groups(max_distance=None) == [[(7, 0), (6, 0)]]
 
 
 def test_a_page_of_another_job_is_refused(tenant: Tenant) -> None:
