@@ -6,7 +6,7 @@ one word for 64 bits.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,7 @@ class Comparison:
         """
         self._words = words
         self._most = max_distance
+        self._scratch = Scratch.of(_TILE_ROWS * _TILE_COLUMNS)
         self._row, self._column = 0, 0
         self._parents: Places = np.arange(len(words), dtype=np.int32)
         if state is not None:
@@ -123,26 +124,47 @@ class Comparison:
     def _compare_tile(self) -> None:
         some = self._words[self._row : self._row + _TILE_ROWS]
         others = self._words[self._column : self._column + _TILE_COLUMNS]
-        rows, columns = near(some, others, self._most)
+        rows, columns = near(some, others, self._most, self._scratch)
+        if not len(rows):
+            return
         rows, columns = rows + self._row, columns + self._column
         upper = rows < columns
         unite(self._parents, rows[upper].astype(np.int32), columns[upper].astype(np.int32))
 
 
-def near(some: Words, others: Words, max_distance: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+class Scratch(NamedTuple):
+    """Room for the XOR of a tile and its counts: made anew for each tile, their page faults take most of the time."""
+
+    xor: npt.NDArray[np.uint64]
+    counts: npt.NDArray[np.uint8]
+    sum: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, pairs: int) -> "Scratch":
+        """Make room for so many pairs."""
+        return cls(np.empty(pairs, np.uint64), np.empty(pairs, np.uint8), np.empty(pairs, np.uint8))
+
+
+def near(
+    some: Words, others: Words, max_distance: int, scratch: Scratch
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Find the pairs of two lists of vectors that are no farther apart than this: their places in each, in order.
 
     Of long vectors the first half is compared first: what is too far by that is so by the whole.
     """
-    words = some.shape[1]
+    shape, pairs, words = (len(some), len(others)), len(some) * len(others), some.shape[1]
     half = max(1, words // 2)
-    counts = np.bitwise_count(some[:, None, 0] ^ others[None, :, 0])
-    for word in range(1, half):
-        counts += np.bitwise_count(some[:, None, word] ^ others[None, :, word])  # 128 at the most
-    rows, columns = np.nonzero(counts <= max_distance)
+    xor, counts, total = (room[:pairs].reshape(shape) for room in scratch)
+    for word in range(half):
+        np.bitwise_xor(some[:, None, word], others[None, :, word], out=xor)
+        np.bitwise_count(xor, out=counts if word else total)
+        if word:
+            total += counts  # 128 at the most
+    found = np.flatnonzero(total.ravel() <= max_distance)
+    rows, columns = np.divmod(found, len(others))
     if half < words:
         left = distances(some[rows, half:], others[columns, half:])
-        kept = left + counts[rows, columns] <= max_distance
+        kept = left + total[rows, columns] <= max_distance
         rows, columns = rows[kept], columns[kept]
     return rows, columns
 

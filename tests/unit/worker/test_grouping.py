@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.core import grouping
-from worker.core.grouping import Comparison, Places, Separation, Words, collapse, list_members, near, to_words
+from worker.core.grouping import Comparison, Places, Scratch, Separation, Words, collapse, list_members, near, to_words
 from worker.testing import hamming
 
 Pairs = list[tuple[int, int]]
@@ -100,7 +100,7 @@ def test_near_vectors_are_found_at_every_distance() -> None:
     """Up to the greatest: the counts of long vectors do not overflow."""
     nothing: Words = np.zeros((1, 4), np.uint64)
     everything = ~nothing
-    assert [list(map(len, near(nothing, everything, most))) for most in (255, 256)] == [[0, 0], [1, 1]]
+    assert [list(map(len, near(nothing, everything, most, Scratch.of(1)))) for most in (255, 256)] == [[0, 0], [1, 1]]
 
 
 def test_progress_grows_to_the_total() -> None:
