@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, cast
 from weakref import WeakSet
@@ -17,6 +18,7 @@ from contract import (
     SEARCH,
     SEARCH_MANY,
     STATS,
+    THUMBNAILS,
     VERSION,
     DeadLetter,
     Item,
@@ -31,6 +33,7 @@ from contract import (
     decode_reindex,
 )
 from contract.duplicates import DuplicatesResult, Group, decode_duplicates
+from contract.thumbnails import DEFAULT_SIDE, ThumbnailsResult, decode_thumbnails
 from producer.arguments import (
     Image,
     Scope,
@@ -277,6 +280,27 @@ class Client:
             result = cast("MembersResult", self._calls(MEMBERS, arguments, timeout=timeout))
             yield from result["members"]
             after = result["next"]
+
+    def thumbnails(
+        self, items: Iterable[Mapping[str, Any]], *, side: int = DEFAULT_SIDE, timeout: float = 30.0
+    ) -> Iterator[tuple[str | None, str | None]]:
+        """Have small JPEGs made of any number of pictures, a hundred at a time.
+
+        Args:
+            items: each a mapping with `meta_id` and `company_id` of an indexed picture, or with `object_key`, or with
+                `image` (base64).
+            side: how wide and high a thumbnail is at the most, in pixels, 32 to 512.
+            timeout: seconds to wait for a hundred.
+
+        Yields:
+            For each item, in the order asked: a JPEG in base64 and None, or None and why there is none.
+        """
+        remaining = iter(items)
+        while chunk := [dict(item) for item in islice(remaining, MAX_EVENTS)]:
+            arguments = {"items": chunk, "side": side, "version": VERSION}
+            decode_thumbnails(arguments)
+            result = cast("ThumbnailsResult", self._calls(THUMBNAILS, arguments, timeout=timeout))
+            yield from zip(result["thumbnails"], result["errors"], strict=True)
 
     def delete(self, items: Iterable[Item | Mapping[str, Any]], *, timeout: float = 30.0) -> int:
         """Remove pictures from the index.

@@ -33,6 +33,7 @@ from contract import (
     decode_search_many,
 )
 from contract.duplicates import DuplicatesResult, decode_duplicates
+from contract.thumbnails import ThumbnailsResult, decode_thumbnails
 from producer.consumption import Consumption
 from producer.decisions import Decisions
 from producer.fuses import BlownFuse, Fuses
@@ -66,6 +67,7 @@ from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.search import Search
 from worker.services.sweeper import Sweeper
+from worker.services.thumbnails import Thumbnails
 from worker.services.verification import Verification
 from worker.services.warming import warm
 from worker.services.writer import GroupWriter
@@ -375,6 +377,17 @@ class Runtime:
         """Answer `lookalike.members`."""
         which = decode_members(message)
         return self.searches[self.index_of(which.hash).profile.name].members(which)
+
+    def thumbnails(self, message: dict[str, Any]) -> ThumbnailsResult:
+        """Answer `lookalike.thumbnails`."""
+        settings = self.settings
+        make = Thumbnails(
+            self.objects,
+            self.index_of(None),
+            max_image_bytes=settings.max_image_bytes,
+            object_seconds=settings.object_seconds,
+        )
+        return make(decode_thumbnails(message))
 
     def reindex(self, message: dict[str, Any]) -> ReindexResult:
         """Answer `lookalike.reindex`: one page.

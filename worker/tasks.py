@@ -20,6 +20,7 @@ from contract import (
     SEARCH_MANY,
     STATS,
     SWEEP,
+    THUMBNAILS,
     DeleteResult,
     IngestResult,
     InvalidMessage,
@@ -34,6 +35,7 @@ from contract import (
     ServiceUnavailable,
 )
 from contract.duplicates import DuplicatesResult
+from contract.thumbnails import ThumbnailsResult
 from worker.consumer import Enduring
 from worker.core.errors import Busy, Misconfigured, Transient
 from worker.runtimes import Runtimes
@@ -111,6 +113,12 @@ def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     def members(*args: Any, **message: Any) -> MembersResult:
         """Read a page of the pictures that have one vector."""
         return runtimes.current().members(_keywords(args, message))
+
+    @app.task(name=THUMBNAILS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def thumbnails(*args: Any, **message: Any) -> ThumbnailsResult:
+        """Make small JPEGs of 1 to 100 pictures."""
+        with _told():
+            return runtimes.current().thumbnails(_keywords(args, message))
 
 
 def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
