@@ -70,6 +70,11 @@ class Estimate:
         within = np.flatnonzero(self.total * self._rates(vector) <= max_chance)
         return int(within[-1]) if within.size else None
 
+    def typical_distance(self, max_chance: float) -> int | None:
+        """As `max_distance`, for a picture of the tenant's of which nothing is known: by the shares alone."""
+        within = np.flatnonzero(self.total * self.shares <= max_chance)
+        return int(within[-1]) if within.size else None
+
     def _rates(self, vector: bytes) -> Floats:
         """The probability that an unrelated picture differs in so many bits or fewer: of shape (bits + 1,)."""
         packed = np.frombuffer(vector, np.uint8)[None]
