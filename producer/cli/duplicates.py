@@ -1,6 +1,8 @@
 """`lookalike duplicates`."""
 
+from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -8,18 +10,24 @@ import typer
 from producer.cli.options import AsJson, Timeout
 from producer.cli.output import complain, count, print_json, printable
 from producer.cli.session import open_client
+from producer.cli.showing import Html, write_page
 
 if TYPE_CHECKING:
     from contract.duplicates import DuplicatesResult, Group
     from producer.client import Client
+    from producer.pages import Thumbnail
 
 EXAMPLES: Final = """\b
 Examples:
   lookalike duplicates --company 7
   lookalike duplicates --company 7 --max-distance 4 --json > groups.jsonl
+  lookalike duplicates --company 7 --html duplicates.html
   lookalike duplicates --company 7 --not-duplicate 12,15      # remembered, and kept apart from now on
   lookalike duplicates --company 7 --decisions                # what is remembered
 """
+
+# Pictures of a group on a page: what it takes to see whether they are alike.
+_SHOWN: Final = 12
 
 
 def duplicates(
@@ -61,6 +69,7 @@ def duplicates(
         list[str] | None, typer.Option(metavar="A,B[,...]", help="Forget what was remembered of these, and end.")
     ] = None,
     decisions: Annotated[bool, typer.Option("--decisions", help="Print what is remembered, and end.")] = False,
+    html: Html = None,
     timeout: Timeout = 60.0,
     as_json: AsJson = False,
 ) -> None:
@@ -100,13 +109,58 @@ def duplicates(
                     timeout=timeout,
                 )
                 first = next(groups, None)
-            for number, group in enumerate(chain([] if first is None else [first], groups), 1):
+            everything = chain([] if first is None else [first], groups)
+            if html is not None and last is not None:
+                number = _write(client, html, everything, last, company_id=company_id, timeout=timeout, as_json=as_json)
+            for number, group in enumerate(everything, 1):
                 _print(number, group, as_json=as_json)
         except KeyboardInterrupt:
             complain("interrupted; the same command goes on from here")
             raise
     if not as_json and last is not None:
         typer.echo(f"{count(number, 'group')} by {last['hash']}, at a distance of {last['max_distance']} or less")
+
+
+def _write(
+    client: "Client",
+    file: Path,
+    groups: Iterable["Group"],
+    result: "DuplicatesResult",
+    *,
+    company_id: int,
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Write the page, and print the groups with --json; how many they are."""
+    from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
+    from producer.pages import render_duplicates  # noqa: PLC0415 - so is Jinja
+
+    number = 0
+    with show_progress(result["groups"], "thumbnails") as bar:
+
+        def shown() -> "Iterator[tuple[Group, list[Thumbnail]]]":
+            nonlocal number
+            for group in groups:
+                number += 1
+                if as_json:
+                    print_json(group)
+                first = [
+                    {"meta_id": member["meta_id"], "company_id": company_id} for member in group["members"][:_SHOWN]
+                ]
+                yield group, list(client.thumbnails(first, timeout=timeout))
+                bar.read(1)
+
+        write_page(
+            file,
+            render_duplicates(
+                shown(),
+                company_id=company_id,
+                profile=result["hash"],
+                max_distance=result["max_distance"],
+                shown=_SHOWN,
+            ),
+        )
+    return number
 
 
 def _print(number: int, group: "Group", *, as_json: bool) -> None:

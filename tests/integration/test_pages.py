@@ -1,5 +1,6 @@
 """The pages in a real browser: headless Chromium, over pictures that went through the real queue."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -123,6 +124,30 @@ def test_a_search_is_shown(
     if kept := request.config.getoption("--screenshots"):
         Path(kept).mkdir(parents=True, exist_ok=True)
         (Path(kept) / "search-page.png").write_bytes(screenshot)
+
+
+def test_the_command_for_duplicates_writes_a_page(
+    indexed: list[str],
+    client: Client,
+    browser: Watched,
+    worker_env: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """`lookalike duplicates --html`, with --json beside."""
+    client.enqueue(indexed[1], meta_id=90, company_id=COMPANY)
+    settled(client)
+    for name, value in worker_env.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "duplicates.html"
+    asked = ["duplicates", "--company", str(COMPANY), "--max-distance", "2", "--restart", "--json", "--html", str(file)]
+    result = CliRunner().invoke(program, asked)
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert {member["meta_id"] for member in json.loads(line)["members"]} == {1, 90}
+    browser.open(file)
+    works_on_a_telephone(browser, 2)
+    client.delete([{"meta_id": 90, "company_id": COMPANY}])
 
 
 def test_duplicates_are_shown(indexed: list[str], client: Client, browser: Watched, tmp_path: Path) -> None:
