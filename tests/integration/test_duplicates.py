@@ -3,20 +3,29 @@
 import io
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from celery import Celery
 from PIL import Image
 
 from contract import DUPLICATES, QUEUES, VERSION
+from contract.duplicates import DuplicatesResult
 from producer import Client
 from tests.corpus import photos
 from tests.integration.conftest import client_settings
 from tests.integration.processes import ADDRESSES, Worker, on_own_databases, settled
+from worker.adapters.milvus import MilvusConnection, MilvusIndex
 from worker.adapters.oss import OssObjectStore
+from worker.ports import Row
+from worker.settings import WorkerSettings
+from worker.testing import make_row
 
 COMPANY = 31
+MANY_COMPANY = 32
+MANY = 100_000
 
 
 def resaved(body: bytes) -> bytes:
@@ -61,10 +70,59 @@ def start(
     )
 
 
+def many_rows() -> tuple[list[Row], set[frozenset[int]]]:
+    """100,000 pictures of which 1,500 are two or three of a kind, and which these are."""
+    random = np.random.default_rng(8)
+    vectors = random.integers(0, 256, (MANY, 8), dtype=np.uint8)
+    groups = random.choice(MANY, (500, 3), replace=False)
+    for n, (first, *others) in enumerate(groups.tolist()):
+        for bit, other in enumerate(others[: 1 + n % 2]):
+            vectors[other] = vectors[first]
+            vectors[other, bit] ^= 1
+    kinds = {frozenset(group[: 2 + n % 2]) for n, group in enumerate(groups.tolist())}
+    rows = [
+        make_row(n, MANY_COMPANY, vector=one.tobytes(), profile="phash", object_key=f"{n}.jpg")
+        for n, one in enumerate(vectors)
+    ]
+    return rows, kinds
+
+
+def test_a_job_goes_on_where_a_killed_worker_was(
+    start: Callable[[str], Worker], environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of comparing 100,000 pictures; what was read and compared by then is not done again."""
+    for name, value in {**environment, "LOOKALIKE_COLLECTION": "duplicates", "LOOKALIKE_HASH": "phash"}.items():
+        monkeypatch.setenv(name, value)
+    settings = WorkerSettings.from_env()
+    rows, kinds = many_rows()
+    with closing(MilvusConnection(settings)) as connection:
+        index = MilvusIndex(connection, settings, settings.profiles[0])
+        for begin in range(0, MANY, 20_000):
+            index.upsert(rows[begin : begin + 20_000])
+    seen: list[tuple[str, int]] = []
+    workers = ExitStack()
+
+    def watch(result: DuplicatesResult) -> None:
+        seen.append((result["state"], result["done"]))
+        if [state for state, _ in seen].count("comparing") == 2:
+            first.send(signal.SIGKILL)
+            workers.enter_context(start("after"))
+
+    with workers, start("before") as first, Client(client_settings(environment)) as client:
+        groups = list(client.duplicates(MANY_COMPANY, max_distance=2, progress=watch))
+    assert {frozenset(member["meta_id"] for member in group["members"]) for group in groups} == kinds
+    compared = [done for state, done in seen if state == "comparing"]
+    assert len(compared) > 2
+    assert compared == sorted(compared)
+    assert [state for state, _ in seen].index("comparing") == max(
+        (n for n, (state, _) in enumerate(seen) if state == "reading"), default=-1
+    ) + 1
+
+
 def test_groups_outlive_their_worker(
     start: Callable[[str], Worker], environment: Mapping[str, str], keys: list[str]
 ) -> None:
-    """A worker is killed and another goes on; what was decided is respected, and what was deleted is gone."""
+    """A worker is killed and another answers; what was decided is respected, and what was deleted is gone."""
     settings = client_settings(environment)
     call = {"company_id": COMPANY, "max_distance": 8, "version": VERSION}
     plain = Celery("plain", broker=settings.broker_url, backend=settings.result_backend_url, set_as_current=False)
