@@ -1,6 +1,9 @@
 """PDQ, against hashes that Facebook's own code made."""
 
 import json
+import os
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -8,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract import PROFILES
 from tests.corpus import photos
 from worker.core import pdq
+from worker.core.canaries import canary_digests
 
 # Made by pdqhash 0.2.8 of the photos of tests/corpus.py in RGB, `thumbnail((1000, 1000))`, and of some resized ones.
 GOLDEN = json.loads((Path(__file__).parent / "data" / "pdq.json").read_text())
@@ -53,3 +58,21 @@ def test_coefficients_turn_with_the_picture(turn: Image.Transpose | None) -> Non
     wanted = np.frombuffer(pdq.pack(pdq.transform(turned)[0]), np.uint8)
     found = np.frombuffer(pdq.pack(pdq.turn(pdq.transform(image)[0], turn)), np.uint8)
     assert np.bitwise_count(wanted ^ found).sum() <= 20
+
+
+@pytest.mark.parametrize("processor", ["Prescott", "Sandybridge"])
+def test_it_is_the_same_on_every_processor(processor: str) -> None:
+    """To the bit, where coefficients are equal but for rounding too: else workers would refuse one another's rows.
+
+    OpenBLAS is told to compute as it does on other processors than this one.
+    """
+    asked = "from contract import PROFILES; from worker.core.canaries import canary_digests; import json; "
+    asked += "print(json.dumps(dict(canary_digests(PROFILES['pdq']))))"
+    told = subprocess.run(
+        [sys.executable, "-c", asked],
+        env={**os.environ, "OPENBLAS_CORETYPE": processor},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert json.loads(told.stdout) == canary_digests(PROFILES["pdq"])
