@@ -13,14 +13,17 @@ from celery.worker.request import Request
 from contract import (
     DELETE,
     INGEST,
+    MEMBERS,
     REINDEX,
     SEARCH,
     SEARCH_MANY,
     STATS,
     SWEEP,
+    THUMBNAILS,
     DeleteResult,
     IngestResult,
     InvalidMessage,
+    MembersResult,
     Overloaded,
     QueryNotFound,
     QueryRejected,
@@ -30,6 +33,7 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
 )
+from contract.thumbnails import ThumbnailsResult
 from worker.consumer import Enduring
 from worker.core.errors import Busy, Misconfigured, Transient
 from worker.runtimes import Runtimes
@@ -102,6 +106,17 @@ def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
+
+    @app.task(name=MEMBERS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def members(*args: Any, **message: Any) -> MembersResult:
+        """Read a page of the pictures that have one vector."""
+        return runtimes.current().members(_keywords(args, message))
+
+    @app.task(name=THUMBNAILS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def thumbnails(*args: Any, **message: Any) -> ThumbnailsResult:
+        """Make small JPEGs of 1 to 100 pictures."""
+        with _told():
+            return runtimes.current().thumbnails(_keywords(args, message))
 
 
 def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:

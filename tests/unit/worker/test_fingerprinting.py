@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from contract import PROFILES, Orientation, Profile
 from tests.corpus import corpus, encode, photos
+from worker.core import fingerprinting
 from worker.core.canaries import canaries, canary_digests, versions
 from worker.core.errors import NotAnImage, TooLarge
 from worker.core.fingerprinting import Fingerprinter, mirrored, orientations
@@ -87,11 +88,11 @@ def test_a_picture_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is wanted of it."""
     opened: list[bytes] = []
 
-    def counting(body: bytes) -> Image.Image:
+    def counted(body: bytes) -> Image.Image:
         opened.append(body)
         return open_picture(body)
 
-    monkeypatch.setattr("worker.core.fingerprinting.open_picture", counting)
+    monkeypatch.setattr(fingerprinting, "open_picture", counted)
     wanted = [profile for profile in PROFILES.values() if profile.name != "ahash_draft"]
     Fingerprinter(wanted)(CORPUS["china.jpg"])
     assert len(opened) == 1
