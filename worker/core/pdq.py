@@ -8,6 +8,7 @@ term by term in an order of ours, never as products of matrices: BLAS adds in th
 where coefficients are equal but for rounding (a picture 8 pixels wide), two machines would give two hashes.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -49,14 +50,25 @@ def transform(image: Image.Image) -> tuple[Floats, int]:
     Returns:
         float64 of shape (16, 16), the frequencies 1 to 16 down and across; and 0 to 100.
     """
-    across, down = (max(1, side // _ENOUGH) for side in image.size)
-    if (across, down) != (1, 1):
-        image = image.reduce((across, down))
-    if min(image.size) < _LEAST_SIDE:
+    return _transform(_luma(image))
+
+
+def orientations(image: Image.Image) -> Mapping[Image.Transpose | None, bytes]:
+    """The hashes of a picture in RGB or L in all eight ways to lay it, as it is first.
+
+    The pixels are turned. The reference turns the coefficients instead, which is cheaper, but of pictures that were
+    really turned up to 76 bits differ, for samples are not taken in the middle: ADR 16.
+    """
+    luma = _luma(image)
+    return {way: pack(_transform(_turned(luma, way))[0]) for way in _TURNS}
+
+
+def _transform(luma: Floats) -> tuple[Floats, int]:
+    if min(luma.shape) < _LEAST_SIDE:
         return np.zeros((_BITS_SIDE, _BITS_SIDE)), 0
-    small = _samples(_samples(_luma(image)).T).T
+    small = _samples(_samples(luma).T).T
     cosines = _cosines()
-    return _product(_product(cosines, small), np.ascontiguousarray(cosines.T)), _quality(small)
+    return _product(_product(cosines, small), cosines.T), _quality(small)
 
 
 def pack(coefficients: Floats) -> bytes:
@@ -65,23 +77,14 @@ def pack(coefficients: Floats) -> bytes:
     return np.packbits((coefficients > median).ravel()[::-1]).tobytes()
 
 
-def turn(coefficients: Floats, way: Image.Transpose | None) -> Floats:
-    """The coefficients of the turned picture.
-
-    Where it is mirrored those of odd frequencies change their sign, and where columns become rows so do they.
-    """
+def _turned(luma: Floats, way: Image.Transpose | None) -> Floats:
     transposed, across, down = _TURNS[way]
-    signs = np.where(np.arange(1, _BITS_SIDE + 1) % 2, -1, 1)
-    turned: Floats = coefficients.T if transposed else coefficients
-    if across:
-        turned = turned * signs
-    if down:
-        turned = turned * signs[:, None]
-    return turned
+    turned = luma.T if transposed else luma
+    return turned[:: -1 if down else 1, :: -1 if across else 1]
 
 
 def mirror_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What `mirror` does to unpacked hashes of shape (n, 256), but for coefficients near the median."""
+    """Mirror unpacked hashes of shape (n, 256): coefficients of odd frequencies across change their sign."""
     turned = bits.reshape(-1, _BITS_SIDE, _BITS_SIDE).copy()
     turned[:, :, 1::2] ^= 1  # the last column is that of frequency 1
     return turned.reshape(bits.shape)
@@ -100,7 +103,10 @@ class _Taps(NamedTuple):
 
 
 def _luma(image: Image.Image) -> Floats:
-    """The brightness of a picture in RGB or L, 0 to 255, as float32, which is what the reference computes with."""
+    """The brightness of a picture in RGB or L, reduced if it is large: 0 to 255, float32 as the reference has it."""
+    across, down = (max(1, side // _ENOUGH) for side in image.size)
+    if (across, down) != (1, 1):
+        image = image.reduce((across, down))
     if image.mode == "L":
         return np.asarray(image, dtype=np.float32)
     red, green, blue = (

@@ -50,14 +50,16 @@ def test_large_pictures_are_reduced_first() -> None:
     assert quality > 0
 
 
-@pytest.mark.parametrize("turn", [None, *Image.Transpose])
-def test_coefficients_turn_with_the_picture(turn: Image.Transpose | None) -> None:
-    """Those of the turned picture, but for its sampling, which is not symmetric."""
-    image = photo("chelsea.png").resize((640, 640))
-    turned = image if turn is None else image.transpose(turn)
-    wanted = np.frombuffer(pdq.pack(pdq.transform(turned)[0]), np.uint8)
-    found = np.frombuffer(pdq.pack(pdq.turn(pdq.transform(image)[0], turn)), np.uint8)
-    assert np.bitwise_count(wanted ^ found).sum() <= 20
+@pytest.mark.parametrize("size", [(640, 427), (427, 640), (97, 101), (64, 300)])
+def test_orientations_are_hashes_of_the_turned_picture(size: tuple[int, int]) -> None:
+    """To the bit, for every turn, whatever the sampling does."""
+    image = photo("chelsea.png").resize(size)
+    found = pdq.orientations(image)
+    assert next(iter(found)) is None
+    for way, vector in found.items():
+        turned = image if way is None else image.transpose(way)
+        assert vector == pdq.pack(pdq.transform(turned)[0]), way
+    assert len(set(found.values())) == 8
 
 
 @pytest.mark.parametrize("processor", ["Prescott", "Sandybridge"])
