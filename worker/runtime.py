@@ -14,6 +14,7 @@ import structlog
 
 from contract import (
     DeleteResult,
+    EvaluationResult,
     IngestResult,
     InvalidMessage,
     Match,
@@ -26,6 +27,7 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
     decode_delete,
+    decode_evaluate,
     decode_reindex,
     decode_search,
     decode_search_many,
@@ -46,6 +48,7 @@ from worker.logs import without_secrets
 from worker.services.batches import Batches
 from worker.services.deaths import Deaths
 from worker.services.decoders import Decoders
+from worker.services.evaluation import Evaluation
 from worker.services.fuse import Blown, Fuse, FuseRules
 from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.helpers import Helpers
@@ -366,6 +369,15 @@ class Runtime:
             when="indexed" if source in ours else "absent",
         )
         return job(profile=wanted.hash, source=source)
+
+    def evaluate(self, message: dict[str, Any]) -> EvaluationResult:
+        """Answer `lookalike.evaluate`: a part of an evaluation."""
+        wanted = decode_evaluate(message)
+        settings = self.settings
+        job = Evaluation(
+            self.objects, self.index_of(None), self.jobs, object_seconds=settings.object_seconds, now=time.monotonic
+        )
+        return job(wanted)
 
     def _answer(self, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
         begun = time.monotonic()

@@ -12,6 +12,7 @@ from celery.worker.request import Request
 
 from contract import (
     DELETE,
+    EVALUATE,
     INGEST,
     REINDEX,
     SEARCH,
@@ -19,6 +20,7 @@ from contract import (
     STATS,
     SWEEP,
     DeleteResult,
+    EvaluationResult,
     IngestResult,
     InvalidMessage,
     Overloaded,
@@ -124,6 +126,12 @@ def _register_jobs(app: Celery, runtimes: Runtimes) -> None:
         """Enqueue the next page of pictures that a profile lacks."""
         with _told():
             return runtimes.current().reindex(_keywords(args, message))
+
+    @app.task(name=EVALUATE, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def evaluate(*args: Any, **message: Any) -> EvaluationResult:
+        """Hash some more pictures and their changed copies, and in the end say how well the profiles tell them."""
+        with _told():
+            return runtimes.current().evaluate(_keywords(args, message))
 
 
 @contextmanager
