@@ -1,15 +1,18 @@
 """A picture of an evaluation: its hashes, and those of its changed copies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from contract import PROFILES, Orientation, Profile
 from worker.core.fingerprinting import fingerprint, orientations
 from worker.core.fingerprints import LOW_QUALITY, Hash
 from worker.core.pictures import open_picture, picture_errors, upright
 from worker.core.transforms import Transform
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # Copies are made of the picture as it is shown, scaled down to this longer side. The hashes look at 8 to 64 cells a
 # side, and a copy of a camera's picture would take ten times as long to make and hash.
@@ -50,11 +53,8 @@ def hash_variants(body: bytes, profiles: Sequence[Profile], transforms: Sequence
     """
     with picture_errors(), open_picture(body) as image:
         original = fingerprint(image, profiles, body).hashes
-        shown = upright(image)
-        shown.thumbnail((SIDE, SIDE))
         copies: dict[str, bytearray] = {profile.name: bytearray() for profile in profiles}
-        for transform in transforms:
-            copy = transform.apply(shown, Random(f"{seed} {transform.name}"))  # noqa: S311 - no secret
+        for copy in make_copies(image, transforms, seed=seed):
             for hashed in _hashes(copy, profiles):
                 copies[hashed.profile] += hashed.vector
     turned = orientations(body, COMPARED)
@@ -64,6 +64,20 @@ def hash_variants(body: bytes, profiles: Sequence[Profile], transforms: Sequence
         copies={name: bytes(vectors) for name, vectors in copies.items()},
         turned=b"".join(turned[orientation] for orientation in Orientation),
     )
+
+
+def make_copies(image: "Image", transforms: Sequence[Transform], *, seed: str) -> Iterator[bytes]:
+    """Change a picture in each way: the files.
+
+    Args:
+        image: the picture as it is stored.
+        transforms: that make the copies, in this order.
+        seed: of what is random in them; with the transform's name it decides all.
+    """
+    shown = upright(image).copy()
+    shown.thumbnail((SIDE, SIDE))
+    for transform in transforms:
+        yield transform.apply(shown, Random(f"{seed} {transform.name}"))  # noqa: S311 - no secret
 
 
 def _hashes(body: bytes, profiles: Sequence[Profile]) -> list[Hash]:
