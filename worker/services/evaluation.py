@@ -97,12 +97,13 @@ class Evaluation:
         with self._jobs.turn(name):
             saved = self._jobs.load(name)
             progress = _Progress(self._sample(wanted)) if saved is None else _Progress(**saved)
-            end = self._now() + CALL_SECONDS
-            while progress.read < len(progress.keys) and self._now() < end:
-                self._take(wanted, transforms, progress, name)
             total = len(progress.keys)
+            try:
+                self._take_some(wanted, transforms, progress, name)
+            finally:  # what was read before an object store failed is not read again
+                if progress.read < total:
+                    self._jobs.save(name, asdict(progress))
             if progress.read < total:
-                self._jobs.save(name, asdict(progress))
                 return EvaluationResult(
                     read=progress.read, total=total, failed=progress.failed, done=False, report=None
                 )
@@ -128,6 +129,13 @@ class Evaluation:
                     break
                 after = rows[-1].id
         return list(keys)[: wanted.sample]
+
+    def _take_some(self, wanted: Evaluating, transforms: Sequence[Transform], progress: _Progress, name: str) -> None:
+        end = self._now() + CALL_SECONDS
+        while progress.read < len(progress.keys):
+            self._take(wanted, transforms, progress, name)
+            if self._now() >= end:
+                return
 
     def _take(self, wanted: Evaluating, transforms: Sequence[Transform], progress: _Progress, name: str) -> None:
         key = progress.keys[progress.read]
