@@ -194,6 +194,28 @@ class _SearchMany(_Versioned, SearchOptions):
     queries: Annotated[list[Query], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
+class WhichMembers(_Versioned):
+    """Which pictures of equal vectors are asked for.
+
+    Attributes:
+        company_id: the tenant of one of them.
+        meta_id: one of them.
+        hash: the profile; None: the workers' first.
+        all_companies: other tenants' pictures too.
+        low_quality: blank and nearly blank ones too.
+        after: only those of larger ids: `next` of the page before.
+        limit: how many, 1 to 1,000.
+    """
+
+    company_id: Int64
+    meta_id: Int64
+    hash: ProfileName | None = None
+    all_companies: bool = False
+    low_quality: bool = False
+    after: Int64 = -1
+    limit: Annotated[int, Field(strict=True, ge=1, le=MAX_LIMIT)] = 100
+
+
 class Reindexing(_Versioned):
     """What to fill a profile from.
 
@@ -254,3 +276,8 @@ def decode_search_many(arguments: Mapping[str, Any]) -> tuple[Sequence[Query], S
 def decode_reindex(arguments: Mapping[str, Any]) -> Reindexing:
     """Decode a call for one page of reindexing."""
     return _decode(Reindexing, arguments)
+
+
+def decode_members(arguments: Mapping[str, Any]) -> WhichMembers:
+    """Decode a call for a page of the pictures of one vector."""
+    return _decode(WhichMembers, arguments)

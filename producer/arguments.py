@@ -13,6 +13,7 @@ from contract import (
     Item,
     Query,
     QueryRejected,
+    SearchOptions,
     decode_delete,
     decode_search,
     decode_search_many,
@@ -33,7 +34,13 @@ class Scope(TypedDict, total=False):
     all_companies: bool
     limit: int
     max_distance: int | None
+    max_chance: float | None
     fresh: bool
+    hash: str | None
+    collapse: bool
+    members: int
+    low_quality: bool
+    verify: bool
     timeout: float
 
 
@@ -46,17 +53,12 @@ class SearchArguments(Scope, total=False):
     meta_id: int | None
 
 
-def search_options(
-    company_id: int | None, all_companies: bool, limit: int, max_distance: int | None, fresh: bool
-) -> Arguments:
-    """Gather the options of a search under the contract's names."""
-    return {
-        "company_id": company_id,
-        "all_companies": all_companies,
-        "limit": limit,
-        "max_distance": max_distance,
-        "fresh": fresh,
-    }
+def search_options(given: Mapping[str, Any]) -> Arguments:
+    """Gather the options of a search, given by their names; those of the contract that are not given keep its default.
+
+    What is not an option of the contract is left out: the query, and what only the client needs.
+    """
+    return {name: given.get(name, field.default) for name, field in SearchOptions.model_fields.items()}
 
 
 def search_arguments(query: Query | Mapping[str, Any], options: Mapping[str, Any]) -> Arguments:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, cast
 from weakref import WeakSet
@@ -12,22 +13,28 @@ from contract import (
     DELETE,
     EVALUATE,
     MAX_EVENTS,
+    MEMBERS,
     REINDEX,
     SEARCH,
     SEARCH_MANY,
     STATS,
+    THUMBNAILS,
     VERSION,
     DeadLetter,
     EvaluationReport,
     EvaluationResult,
     Item,
+    Member,
+    MembersResult,
     Query,
     ReindexResult,
     SearchManyResult,
     SearchResult,
     UploadEvent,
+    decode_members,
     decode_reindex,
 )
+from contract.thumbnails import DEFAULT_SIDE, ThumbnailsResult, decode_thumbnails
 from producer.arguments import (
     Image,
     Scope,
@@ -148,7 +155,13 @@ class Client:
         all_companies: bool = False,
         limit: int = 10,
         max_distance: int | None = None,
+        max_chance: float | None = None,
         fresh: bool = False,
+        hash: str | None = None,  # noqa: A002 - the contract's name
+        collapse: bool = True,
+        members: int = 10,
+        low_quality: bool = False,
+        verify: bool = False,
         timeout: float = 30.0,
     ) -> SearchResult:
         """Find the pictures that look like one, given in exactly one of four ways.
@@ -162,7 +175,16 @@ class Client:
             all_companies: look through every tenant's pictures.
             limit: how many matches at the most, 1 to 1,000.
             max_distance: the largest Hamming distance in bits, inclusive; None: no bound.
+            max_chance: in place of `max_distance`: how many unrelated pictures may be expected by chance at a match's
+                distance or nearer. 0.01 is a good beginning.
             fresh: see every write that was acknowledged before (0.3 s and more slower).
+            hash: the profile to compare by; the workers' first unless given.
+            collapse: pictures with the same vector are one match, with a `count` and its `members`; False: each is a
+                match of its own.
+            members: how many of its members a match names at the most, 0 to 100; `members_of` reads the rest.
+            low_quality: find blank and nearly blank pictures too.
+            verify: have each match looked at again by a hash of 256 bits in all eight orientations, and find rotated
+                and mirrored copies too: `kind` says what a match is.
             timeout: seconds to wait for a worker.
 
         Returns:
@@ -172,8 +194,8 @@ class Client:
             QueryNotFound: there is no such object or indexed picture.
             QueryRejected: the image cannot be hashed.
         """
+        options = search_options(locals())
         query = {"object_key": object_key, "image": image, "vector": vector, "meta_id": meta_id}
-        options = search_options(company_id, all_companies, limit, max_distance, fresh)
         return cast("SearchResult", self._calls(SEARCH, search_arguments(query, options), timeout=timeout))
 
     def search_many(
@@ -184,7 +206,13 @@ class Client:
         all_companies: bool = False,
         limit: int = 10,
         max_distance: int | None = None,
+        max_chance: float | None = None,
         fresh: bool = False,
+        hash: str | None = None,  # noqa: A002 - the contract's name
+        collapse: bool = True,
+        members: int = 10,
+        low_quality: bool = False,
+        verify: bool = False,
         timeout: float = 30.0,
     ) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100, in one call of the index.
@@ -195,15 +223,84 @@ class Client:
             all_companies: as for `search`.
             limit: as for `search`.
             max_distance: as for `search`.
+            max_chance: as for `search`.
             fresh: as for `search`.
+            hash: as for `search`.
+            collapse: as for `search`.
+            members: as for `search`.
+            low_quality: as for `search`.
+            verify: as for `search`.
             timeout: as for `search`.
 
         Returns:
             `{"hash": ..., "results": [[...], ...]}`: the matches of each query, in the order asked.
         """
-        options = search_options(company_id, all_companies, limit, max_distance, fresh)
+        options = search_options(locals())
         arguments = search_many_arguments(queries, options)
         return cast("SearchManyResult", self._calls(SEARCH_MANY, arguments, timeout=timeout))
+
+    def members_of(
+        self,
+        meta_id: int,
+        *,
+        company_id: int,
+        hash: str | None = None,  # noqa: A002 - the contract's name
+        all_companies: bool = False,
+        low_quality: bool = False,
+        page: int = 100,
+        timeout: float = 30.0,
+    ) -> Iterator[Member]:
+        """Read the pictures that have the same vector as one of them, a page at a time, in the order of their ids.
+
+        Args:
+            meta_id: an indexed picture, such as a match's.
+            company_id: its tenant.
+            hash: the profile; the workers' first unless given.
+            all_companies: other tenants' pictures too.
+            low_quality: blank and nearly blank ones too.
+            page: how many to read at a time, 1 to 1,000.
+            timeout: seconds to wait for a page.
+
+        Raises:
+            QueryNotFound: there is no such picture any more.
+        """
+        asked = {
+            "meta_id": meta_id,
+            "company_id": company_id,
+            "hash": hash,
+            "all_companies": all_companies,
+            "low_quality": low_quality,
+            "limit": page,
+            "version": VERSION,
+        }
+        after: int | None = -1
+        while after is not None:
+            arguments = {**asked, "after": after}
+            decode_members(arguments)
+            result = cast("MembersResult", self._calls(MEMBERS, arguments, timeout=timeout))
+            yield from result["members"]
+            after = result["next"]
+
+    def thumbnails(
+        self, items: Iterable[Mapping[str, Any]], *, side: int = DEFAULT_SIDE, timeout: float = 30.0
+    ) -> Iterator[tuple[str | None, str | None]]:
+        """Have small JPEGs made of any number of pictures, a hundred at a time.
+
+        Args:
+            items: each a mapping with `meta_id` and `company_id` of an indexed picture, or with `object_key`, or with
+                `image` (base64).
+            side: how wide and high a thumbnail is at the most, in pixels, 32 to 512.
+            timeout: seconds to wait for a hundred.
+
+        Yields:
+            For each item, in the order asked: a JPEG in base64 and None, or None and why there is none.
+        """
+        remaining = iter(items)
+        while chunk := [dict(item) for item in islice(remaining, MAX_EVENTS)]:
+            arguments = {"items": chunk, "side": side, "version": VERSION}
+            decode_thumbnails(arguments)
+            result = cast("ThumbnailsResult", self._calls(THUMBNAILS, arguments, timeout=timeout))
+            yield from zip(result["thumbnails"], result["errors"], strict=True)
 
     def delete(self, items: Iterable[Item | Mapping[str, Any]], *, timeout: float = 30.0) -> int:
         """Remove pictures from the index.

@@ -1,10 +1,14 @@
 """Asking for an evaluation, and what its report says in words and tables."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
 from contract import VERSION, EvaluationReport, decode_evaluate
 
+_CURVES: Final = (
+    "Recall over the false-match rate, a curve for each profile, and recall by kind of copy; the tables say the same."
+)
 COLUMNS: Final = ("profile", ">bits", ">max distance", ">recall", ">false-match rate", ">at most (95 %)")
 
 
@@ -82,6 +86,28 @@ def remarks(report: EvaluationReport, failed: Mapping[str, str]) -> list[str]:
         else f"Recommended: LOOKALIKE_HASH={advice['hash']} and searches with max_distance={advice['max_distance']}."
     )
     return said
+
+
+def page(report: EvaluationReport, failed: Mapping[str, str], png: bytes) -> str:
+    """The report as a page of HTML that needs nothing else.
+
+    Args:
+        report: what was measured.
+        failed: why pictures could not be used, by object key.
+        png: its curves.
+    """
+    from producer.pages import Section, render_report  # noqa: PLC0415 - Jinja2 is slow to import
+
+    kinds = ["copy", *(profile["hash"] for profile in report["profiles"])]
+    return render_report(
+        "Which hash finds the copies of your pictures",
+        [
+            Section("What to do", paragraphs=remarks(report, failed)),
+            Section("Profiles", table=[[name.removeprefix(">") for name in COLUMNS], *profile_rows(report)]),
+            Section("Curves", figure=b64encode(png).decode(), alt=_CURVES),
+            Section("Recall by kind of copy", table=[kinds, *transform_rows(report)]),
+        ],
+    )
 
 
 def _pictures_for(pairs: int) -> int:

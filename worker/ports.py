@@ -1,6 +1,6 @@
 """What the worker needs of the world outside: one protocol for each thing, one adapter for each vendor."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -73,6 +73,7 @@ class Hit(NamedTuple):
     """A row found by a search, and its Hamming distance in bits. Hits sort nearest first, equal distances by id.
 
     A tuple, because a call of 100 queries makes thousands of them: a frozen dataclass takes nearly three times as long.
+    `vector_key` stands for the vector: equal ones have equal keys.
     """
 
     distance: int
@@ -80,6 +81,25 @@ class Hit(NamedTuple):
     meta_id: int
     company_id: int
     object_key: str
+    quality: int
+    indexed_at: int
+    vector_key: int
+
+
+class Scope(NamedTuple):
+    """Which rows a search looks at.
+
+    Attributes:
+        company_id: a tenant's; None: all.
+        low_quality: those of blank and nearly blank pictures too.
+        max_distance: no further away than so many bits; None: however far.
+        fresh: all that were acknowledged before.
+    """
+
+    company_id: int | None
+    low_quality: bool = False
+    max_distance: int | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +173,15 @@ class SearchableIndex(VectorIndex, Protocol):
     """A vector index whose rows are found by their vectors, and counted."""
 
     def search(
-        self, vectors: Sequence[bytes], *, company_id: int | None, limit: int, max_distance: int | None, fresh: bool
+        self, vectors: Sequence[bytes], scope: Scope, limit: int, without: Collection[int] = ()
     ) -> Sequence[Sequence[Hit]]:
-        """Find the rows nearest to each vector, in one call. `company_id` None looks through all tenants."""
+        """Find the rows nearest to each vector, in one call, but for those of some vectors, given by their keys."""
+
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
+        """The next `limit` rows of one vector, in the order of their ids; fewer only at the end."""
+
+    def count_of_vector(self, scope: Scope, vector_key: int) -> int:
+        """The number of rows of one vector."""
 
     def scan(self, company_id: int | None, after: int, limit: int) -> list[Row]:
         """The next `limit` rows of one tenant or (None) all in the order of their ids; fewer only at the end."""
@@ -163,8 +189,8 @@ class SearchableIndex(VectorIndex, Protocol):
     def sample(self, company_id: int | None, most: int) -> Sample:
         """About `most` vectors drawn uniformly from one tenant's rows or (None) all, without those of low quality."""
 
-    def count(self, company_id: int | None, vector: bytes | None = None) -> int:
-        """The number of rows of one tenant or (None) all; of those, the ones with a vector."""
+    def count(self, company_id: int | None) -> int:
+        """The number of rows of one tenant or (None) all."""
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows of each of our collections."""

@@ -18,6 +18,7 @@ from contract import (
     IngestResult,
     InvalidMessage,
     Match,
+    MembersResult,
     Profile,
     Query,
     Reason,
@@ -28,10 +29,12 @@ from contract import (
     ServiceUnavailable,
     decode_delete,
     decode_evaluate,
+    decode_members,
     decode_reindex,
     decode_search,
     decode_search_many,
 )
+from contract.thumbnails import ThumbnailsResult, decode_thumbnails
 from producer.consumption import Consumption
 from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
@@ -41,11 +44,14 @@ from worker.adapters.jobs import RedisJobs
 from worker.adapters.milvus import MilvusConnection, MilvusIndex, MilvusSource, ProfiledIndex
 from worker.adapters.oss import OssObjectStore
 from worker.core import hashing
-from worker.core.fingerprinting import Fingerprinter
+from worker.core.chance import Estimate
+from worker.core.fingerprinting import Fingerprinter, orientations
 from worker.core.outcomes import RetryPolicy
 from worker.core.pictures import limit_pixels
 from worker.logs import without_secrets
+from worker.ports import Scope
 from worker.services.batches import Batches
+from worker.services.chances import Chances
 from worker.services.deaths import Deaths
 from worker.services.decoders import Decoders
 from worker.services.evaluation import Evaluation
@@ -54,11 +60,14 @@ from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.helpers import Helpers
 from worker.services.ingest import Budget, Ingest
 from worker.services.leases import Leases
+from worker.services.queries import Queries
 from worker.services.reindexing import Reindex
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.search import Search
 from worker.services.sweeper import Sweeper
+from worker.services.thumbnails import Thumbnails
+from worker.services.verification import Verification
 from worker.services.warming import warm
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
@@ -72,6 +81,8 @@ _CALL_TIMEOUTS: Final = 2
 # A delete's lock is long enough for its read and one write at their slowest: 120 s with the default timeout.
 _LOCK_CALLS: Final = 2
 # A share of the pixels that are decoded at once: what a camera makes, so that larger pictures have fewer beside them.
+# By which a second look is taken, the first of them that the worker serves.
+_SECOND_LOOK: Final = ("pdq.upright", "pdq")
 _PIXELS_EACH: Final = 32_000_000
 
 
@@ -303,18 +314,32 @@ class Runtime:
         )
 
     @cached_property
-    def searches(self) -> Search:
-        """Search."""
-        settings = self.settings
-        first = settings.profiles[0]
-        fingerprint = _fingerprinter(settings, [first])
+    def searches(self) -> Mapping[str, Search]:
+        """Search by each profile, by the profile's name."""
+        return {profile.name: self._make_search(profile) for profile in self.settings.profiles}
+
+    def _make_search(self, profile: Profile) -> Search:
+        settings, index = self.settings, self.index_of(profile.name)
+        second = next((self.indexes[name] for name in _SECOND_LOOK if name in self.indexes), None)
         return Search(
-            self.objects,
-            self.index_of(None),
-            lambda body: fingerprint(body).hashes[0].vector,
-            bits=first.bits,
-            max_image_bytes=settings.max_image_bytes,
-            object_seconds=settings.object_seconds,
+            index,
+            Queries(
+                self.objects,
+                index,
+                _fingerprinter(settings, [profile]),
+                profile=profile,
+                max_image_bytes=settings.max_image_bytes,
+                object_seconds=settings.object_seconds,
+            ),
+            Chances(index, lambda sample: Estimate.of(profile, sample.vectors, sample.total)).of,
+            profile=profile,
+            verification=None
+            if second is None
+            else Verification(
+                second,
+                partial(orientations, profile=second.profile),
+                partial(orientations, profile=profile),
+            ),
             retry_seconds=settings.search_seconds,
         )
 
@@ -338,12 +363,30 @@ class Runtime:
     def search(self, message: dict[str, Any]) -> SearchResult:
         """Answer `lookalike.search`."""
         query, options = decode_search(message)
-        return {"hash": self.settings.hash[0], "matches": self._answer([query], options)[0]}
+        name = self.index_of(options.hash).profile.name
+        return {"hash": name, "matches": self._answer(name, [query], options)[0]}
 
     def search_many(self, message: dict[str, Any]) -> SearchManyResult:
         """Answer `lookalike.search_many`."""
         queries, options = decode_search_many(message)
-        return {"hash": self.settings.hash[0], "results": self._answer(queries, options)}
+        name = self.index_of(options.hash).profile.name
+        return {"hash": name, "results": self._answer(name, queries, options)}
+
+    def members(self, message: dict[str, Any]) -> MembersResult:
+        """Answer `lookalike.members`."""
+        which = decode_members(message)
+        return self.searches[self.index_of(which.hash).profile.name].members(which)
+
+    def thumbnails(self, message: dict[str, Any]) -> ThumbnailsResult:
+        """Answer `lookalike.thumbnails`."""
+        settings = self.settings
+        make = Thumbnails(
+            self.objects,
+            self.index_of(None),
+            max_image_bytes=settings.max_image_bytes,
+            object_seconds=settings.object_seconds,
+        )
+        return make(decode_thumbnails(message))
 
     def reindex(self, message: dict[str, Any]) -> ReindexResult:
         """Answer `lookalike.reindex`: one page.
@@ -379,9 +422,9 @@ class Runtime:
         )
         return job(wanted)
 
-    def _answer(self, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
+    def _answer(self, name: str, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
         begun = time.monotonic()
-        results = self.searches(queries, options)
+        results = self.searches[name](queries, options)
         milliseconds = round((time.monotonic() - begun) * 1000, 1)
         log.info("search_answered", queries=len(queries), matches=sum(map(len, results)), milliseconds=milliseconds)
         return results
@@ -390,7 +433,7 @@ class Runtime:
         """Begin to search: the first caller finds a connection and an open collection."""
         index = self.index_of(None)
         nothing = bytes(index.profile.bytes)
-        warm(partial(index.search, [nothing], company_id=0, limit=1, max_distance=None, fresh=False), self._stopping)
+        warm(partial(index.search, [nothing], Scope(0), 1), self._stopping)
 
     def sweep(self) -> int:
         """Answer `lookalike.sweep`."""

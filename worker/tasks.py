@@ -14,15 +14,18 @@ from contract import (
     DELETE,
     EVALUATE,
     INGEST,
+    MEMBERS,
     REINDEX,
     SEARCH,
     SEARCH_MANY,
     STATS,
     SWEEP,
+    THUMBNAILS,
     DeleteResult,
     EvaluationResult,
     IngestResult,
     InvalidMessage,
+    MembersResult,
     Overloaded,
     QueryNotFound,
     QueryRejected,
@@ -32,6 +35,7 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
 )
+from contract.thumbnails import ThumbnailsResult
 from worker.consumer import Enduring
 from worker.core.errors import Busy, Misconfigured, Transient
 from worker.runtimes import Runtimes
@@ -104,6 +108,17 @@ def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
         return runtimes.current().search_many(_keywords(args, message))
+
+    @app.task(name=MEMBERS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def members(*args: Any, **message: Any) -> MembersResult:
+        """Read a page of the pictures that have one vector."""
+        return runtimes.current().members(_keywords(args, message))
+
+    @app.task(name=THUMBNAILS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def thumbnails(*args: Any, **message: Any) -> ThumbnailsResult:
+        """Make small JPEGs of 1 to 100 pictures."""
+        with _told():
+            return runtimes.current().thumbnails(_keywords(args, message))
 
 
 def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:

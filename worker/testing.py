@@ -5,7 +5,7 @@ They pass the same conformance tests as the adapters (`tests/contract/worker`).
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from typing import Final
 
 from contract import LookalikeError, row_id
 from worker.core.errors import ObjectMissing, RowsRejected, Transient
-from worker.core.fingerprints import LOW_QUALITY, Fingerprint, Hash
-from worker.ports import Claimed, Download, Hit, Row, Sample
+from worker.core.fingerprints import LOW_QUALITY, Fingerprint, Hash, vector_key
+from worker.ports import Claimed, Download, Hit, Row, Sample, Scope
 
 _VECTOR_BYTES: Final = 8
 _KEY_BYTES: Final = 1024
@@ -85,26 +85,49 @@ class MemoryIndex:
             self.rows.pop(id_, None)
 
     def search(
-        self,
-        vectors: Sequence[bytes],
-        *,
-        company_id: int | None,
-        limit: int,
-        max_distance: int | None,
-        fresh: bool,  # noqa: ARG002 - memory always is
+        self, vectors: Sequence[bytes], scope: Scope, limit: int, without: Collection[int] = ()
     ) -> Sequence[Sequence[Hit]]:
         """Compare with every row."""
         self._fail()
-        return [list(self._nearest(vector, company_id, max_distance))[:limit] for vector in vectors]
+        return [list(self._nearest(vector, scope, without))[:limit] for vector in vectors]
 
-    def _nearest(self, vector: bytes, company_id: int | None, max_distance: int | None) -> Iterable[Hit]:
+    def _nearest(self, vector: bytes, scope: Scope, without: Collection[int]) -> Iterable[Hit]:
         hits = [
-            Hit(hamming(vector, row.vector), row.id, row.meta_id, row.company_id, row.object_key)
+            Hit(
+                distance=hamming(vector, row.vector),
+                id=row.id,
+                meta_id=row.meta_id,
+                company_id=row.company_id,
+                object_key=row.object_key,
+                quality=row.hashes[0].quality,
+                indexed_at=row.indexed_at,
+                vector_key=vector_key(row.vector),
+            )
             for row in self.rows.values()
-            if company_id in (None, row.company_id)
+            if scope.company_id in (None, row.company_id)
+            and (scope.low_quality or row.hashes[0].quality >= LOW_QUALITY)
         ]
-        near = [hit for hit in hits if max_distance is None or hit.distance <= max_distance]
+        near = [
+            hit
+            for hit in hits
+            if hit.vector_key not in without and (scope.max_distance is None or hit.distance <= scope.max_distance)
+        ]
         return sorted(near, key=lambda hit: hit.distance)
+
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
+        """The next rows of one vector."""
+        return [row for row in self._of_vector(scope, vector_key) if row.id > after][:limit]
+
+    def count_of_vector(self, scope: Scope, vector_key: int) -> int:
+        """The number of rows of one vector."""
+        return len(self._of_vector(scope, vector_key))
+
+    def _of_vector(self, scope: Scope, key: int) -> list[Row]:
+        return [
+            row
+            for row in self.scan(scope.company_id, -1, len(self.rows))
+            if vector_key(row.vector) == key and (scope.low_quality or row.hashes[0].quality >= LOW_QUALITY)
+        ]
 
     def _refuses(self, row: Row) -> bool:
         return row.id in self.refused or len(row.vector) != _VECTOR_BYTES or len(row.object_key.encode()) > _KEY_BYTES
@@ -119,10 +142,10 @@ class MemoryIndex:
         good = [row for row in self.scan(company_id, -1, len(self.rows)) if row.hashes[0].quality >= LOW_QUALITY]
         return Sample(b"".join(row.vector for row in good[:most]), len(good))
 
-    def count(self, company_id: int | None, vector: bytes | None = None) -> int:
+    def count(self, company_id: int | None) -> int:
         """The number of rows."""
         self._fail()
-        return sum(self._of(company_id, id_) and vector in (None, row.vector) for id_, row in self.rows.items())
+        return sum(self._of(company_id, id_) for id_ in self.rows)
 
     def _of(self, company_id: int | None, id_: int) -> bool:
         return company_id in (None, self.rows[id_].company_id)

@@ -10,7 +10,7 @@ from contract import DEFAULT_FALSE_MATCH_RATE, DEFAULT_SAMPLE, EVALUATED, MAX_SA
 from producer.cli.options import AsJson, CompanyId, Timeout, readable_file
 from producer.cli.output import complain, print_json, print_table, printable
 from producer.cli.session import open_client
-from producer.evaluation import COLUMNS, profile_rows, remarks, transform_rows
+from producer.evaluation import COLUMNS, page, profile_rows, remarks, transform_rows
 
 if TYPE_CHECKING:
     from contract import EvaluationResult
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = """\b
 Examples:
   lookalike evaluate --company 7                              # on 200 of its pictures
-  lookalike evaluate --company 7 --sample 500 --png curves.png
+  lookalike evaluate --company 7 --sample 500 --png curves.png --html report.html
   lookalike evaluate --keys keys.txt --hash phash.upright,pdq.upright --false-match-rate 1e-3
 """
 
@@ -57,6 +57,9 @@ def evaluate(
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", dir_okay=False, help="Draw the curves into a file.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", dir_okay=False, help="Write the report as one page.")
+    ] = None,
     timeout: Timeout = 60.0,
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +71,7 @@ def evaluate(
     from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
     from producer.plots import draw_report, require_matplotlib  # noqa: PLC0415 - as above
 
-    if png is not None:
+    if png is not None or html is not None:
         require_matplotlib()
     arguments: EvaluateArguments = {
         "company_id": company_id,
@@ -91,8 +94,12 @@ def evaluate(
         except KeyboardInterrupt:
             complain("interrupted; the same command goes on from here")
             raise
-    if png is not None:
-        png.write_bytes(draw_report(report))
+    if png is not None or html is not None:
+        drawn = draw_report(report)
+        if png is not None:
+            _write(png, drawn)
+        if html is not None:
+            _write(html, page(report, failed, drawn).encode())
     if as_json:
         print_json({**report, "failed": failed})
         return
@@ -100,6 +107,13 @@ def evaluate(
     print_table(["copy", *(f">{profile['hash']}" for profile in report["profiles"])], transform_rows(report))
     for line in remarks(report, failed):
         typer.echo(printable(line))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_bytes(content)
+    beside.replace(path)
 
 
 def _names(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from contract import InvalidMessage, UploadEvent, decode_event
 
-_COLUMNS: Final = tuple(UploadEvent.model_fields)
+_COLUMNS: Final = ("object_key", "meta_id", "company_id")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,30}")
 # A key of 1,023 bytes is 6,138 when JSON escapes every byte. This guards against a film that is named events.csv.
 _MAX_LINE: Final = 64 * 1024

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from contract import MAX_LIMIT
+from contract import MAX_LIMIT, MAX_MEMBERS
 from producer.cli.options import STDIN, AsJson, CompanyId, Timeout, readable_file
-from producer.cli.output import print_json, print_table
+from producer.cli.output import count, print_json, print_table
 from producer.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ EXAMPLES: Final = """\b
 Examples:
   lookalike search --key photos/1.jpg --company-id 7
   lookalike search --image cat.png --company-id 7 --max-distance 5
+  lookalike search --image cat.png --company-id 7 --max-chance 0.01 --verify
   lookalike search --vector ffd8c0e0f0f8fcfe --all-companies --json
   curl -s example.com/cat.png | lookalike search --image - --company-id 7
 """
@@ -51,6 +52,33 @@ def search(
         int | None,
         typer.Option("--max-distance", metavar="BITS", min=0, help="The largest Hamming distance, inclusive."),
     ] = None,
+    max_chance: Annotated[
+        float | None,
+        typer.Option(
+            "--max-chance",
+            metavar="N",
+            min=0,
+            help="In place of --max-distance: so many unrelated pictures may be expected as near by chance, say 0.01.",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--hash", metavar="PROFILE", help="The profile to compare by; else the first."),
+    ] = None,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="A match for each picture, not one for all that have the same vector.")
+    ] = False,
+    members: Annotated[
+        int,
+        typer.Option("--members", metavar="N", min=0, max=MAX_MEMBERS, help="Pictures of a match to name at the most."),
+    ] = 10,
+    low_quality: Annotated[
+        bool, typer.Option("--low-quality", help="Find blank and nearly blank pictures too.")
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Look at each match again, turned too, and say what it is; needs a PDQ profile."),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="See every write acknowledged before; slower.")] = False,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
@@ -70,7 +98,13 @@ def search(
             all_companies=all_companies,
             limit=limit,
             max_distance=max_distance,
+            max_chance=max_chance,
             fresh=fresh,
+            hash=profile,
+            collapse=not flat,
+            members=members,
+            low_quality=low_quality,
+            verify=verify,
             timeout=timeout,
         )
     if as_json:
@@ -84,16 +118,19 @@ def _show(result: "SearchResult") -> None:
     if not matches:
         typer.echo(f"nothing looks like it ({result['hash']})")
         return
-    typer.echo(f"{len(matches):,} {'match' if len(matches) == 1 else 'matches'} by {result['hash']}")
+    typer.echo(f"{count(len(matches), 'match', 'matches')} by {result['hash']}")
+    verified = any("kind" in match for match in matches)
     print_table(
-        [">bits", ">company_id", ">meta_id", "object_key", ">id"],
+        [">bits", ">by chance", *(["what"] if verified else []), ">pictures", ">company_id", ">meta_id", "object_key"],
         [
             [
                 str(match["distance"]),
+                f"{match['chance']:.2g}",
+                *([match["kind"].replace("_", " ")] if verified else []),
+                f"{match['count']:,}",
                 str(match["company_id"]),
                 str(match["meta_id"]),
                 match["object_key"],
-                str(match["id"]),
             ]
             for match in matches
         ],

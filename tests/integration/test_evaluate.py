@@ -38,8 +38,9 @@ def test_a_tenants_pictures_are_evaluated(
         bucket.put(f"evaluate/{name}", photos()[name])
     keys = tmp_path / "keys.txt"
     keys.write_text("".join(f"evaluate/{name}\n" for name in (*NAMES, "gone.png")))
-    png = tmp_path / "curves.png"
+    png, html = tmp_path / "curves.png", tmp_path / "report.html"
     few = ["--transforms", "resize 50%,mirror,exif turn", "--hash", "ahash,pdq.upright", "--false-match-rate", "0.01"]
+    files = ["--png", str(png), "--html", str(html)]
     for name in ADDRESSES:
         monkeypatch.setenv(name, environment[name])
     worker = start_worker(
@@ -54,7 +55,7 @@ def test_a_tenants_pictures_are_evaluated(
             {"object_key": f"evaluate/{name}", "meta_id": n, "company_id": COMPANY} for n, name in enumerate(NAMES)
         )
         settled(client)
-        command = CliRunner().invoke(program, ["evaluate", "--keys", str(keys), *few, "--png", str(png), "--json"])
+        command = CliRunner().invoke(program, ["evaluate", "--keys", str(keys), *few, *files, "--json"])
         assert command.exit_code == 0, command.stderr
         report = json.loads(command.stdout)
         assert report["pictures"] == len(NAMES)
@@ -63,6 +64,8 @@ def test_a_tenants_pictures_are_evaluated(
         assert recalls["pdq.upright"]["exif turn"] == 1.0 > recalls["ahash"]["exif turn"]
         with Image.open(png) as image:
             assert image.format == "PNG"
+        assert "Recommended: LOOKALIKE_HASH=pdq.upright" in html.read_text()
+        assert {file.name for file in tmp_path.iterdir()} >= {"curves.png", "report.html"}
 
         class Killed(Exception):
             """The command's end."""

@@ -1,62 +1,114 @@
 """Which pictures look like this one: from queries to matches."""
 
-import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from contract import (
     InvalidMessage,
     Match,
+    Member,
+    MembersResult,
+    Profile,
     Query,
     QueryNotFound,
     QueryRejected,
     SearchOptions,
     ServiceUnavailable,
+    WhichMembers,
     row_id,
 )
-from worker.core.errors import Misconfigured, ObjectMissing, Permanent, TooLarge, Transient
-from worker.ports import Hit, ObjectStore, SearchableIndex
+from worker.core.errors import Misconfigured, ObjectMissing, Permanent, Transient
+from worker.core.fingerprints import vector_key
+from worker.core.verifying import Verdict
+from worker.ports import Hit, Row, Scope, SearchableIndex
+from worker.services.nearest import Found, nearest_rows, nearest_vectors
+from worker.services.queries import Asked, Queries
+from worker.services.verification import Verification
 
-# Milvus returns at most so many rows for a query: "Milvus Limits", topK.
-_MOST: Final = 16_384
-# Rows asked for beyond the limit, so that most ties at the limit are seen whole in the first call.
-_SPARE: Final = 50
-_GROW: Final = 4
+_T = TypeVar("_T")
+
+
+class Estimate(Protocol):
+    """How many unrelated pictures are expected by chance."""
+
+    def chances(self, vector: bytes, distances: Sequence[int]) -> list[float]:
+        """At each distance or nearer."""
+
+    def max_distance(self, vector: bytes, max_chance: float) -> int | None:
+        """The largest distance with no more than so many; None where there are more even at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A query that is being answered: what it asks for, by which vectors, and how far; None: nothing is near enough."""
+
+    asked: Asked
+    vectors: Sequence[bytes]
+    max_distance: int | None
+    nothing: bool
 
 
 class Search:
-    """Answers queries. It is shared by the threads of a process."""
+    """Answers queries by one profile. It is shared by the threads of a process."""
 
     def __init__(
         self,
-        objects: ObjectStore,
         index: SearchableIndex,
-        create_vector: Callable[[bytes], bytes],
+        queries: Queries,
+        estimate: Callable[[int | None], Estimate],
         *,
-        bits: int,
-        max_image_bytes: int,
-        object_seconds: float,
+        profile: Profile,
+        verification: Verification | None,
         retry_seconds: float,
     ) -> None:
-        self._objects = objects
+        """Answer queries.
+
+        Args:
+            index: the rows.
+            queries: looks queries up.
+            estimate: of chance, for a tenant or (None) all.
+            profile: of the index.
+            verification: looks again at what was found; None where the worker has no hash to do it by.
+            retry_seconds: in which transient failures are tried again.
+        """
         self._index = index
-        self._create_vector = create_vector
-        self._bytes = bits // 8
-        self._max_image_bytes = max_image_bytes
-        self._object_seconds = object_seconds
+        self._queries = queries
+        self._estimate = estimate
+        self._profile = profile
+        self._verification = verification
         self._retry_seconds = retry_seconds
 
     def __call__(self, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
         """Find the matches of each query: nearest first, equal distances by id.
 
         Raises:
-            InvalidMessage: a vector of another length, or a `meta_id` without its company.
+            InvalidMessage: a vector of another length, a `meta_id` without its company, a distance that no two vectors
+                have, or a second look that cannot be had.
             QueryNotFound: an object or a row that a query names does not exist.
             QueryRejected: a query's picture cannot be hashed.
             ServiceUnavailable: OSS or Milvus failed for longer than a search waits.
         """
+        if options.max_distance is not None and options.max_distance > self._profile.bits:
+            raise InvalidMessage(
+                f"max_distance: {self._profile.name} has {self._profile.bits} bits, {options.max_distance} are too many"
+            )
+        if options.verify and self._verification is None:
+            raise InvalidMessage("verify: the workers need pdq.upright or pdq among their profiles (LOOKALIKE_HASH)")
+        return self._patiently(lambda: self._search(queries, options))
+
+    def members(self, which: WhichMembers) -> MembersResult:
+        """Read a page of the pictures that have the same vector as one of them.
+
+        Raises:
+            QueryNotFound: there is no such picture.
+            ServiceUnavailable: as above.
+        """
+        return self._patiently(lambda: self._members(which))
+
+    def _patiently(self, work: Callable[[], _T]) -> _T:
         retrying = Retrying(
             retry=retry_if_exception(
                 lambda error: isinstance(error, Transient) and not isinstance(error, ObjectMissing)
@@ -66,7 +118,7 @@ class Search:
             reraise=True,
         )
         try:
-            return retrying(self._search, queries, options)
+            return retrying(work)
         except ObjectMissing as error:
             raise QueryNotFound(str(error)) from error
         except Permanent as error:
@@ -75,76 +127,88 @@ class Search:
             raise ServiceUnavailable(str(error)) from error
 
     def _search(self, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
-        vectors = [self._vector(query, options) for query in queries]
-        return [[_match(hit) for hit in hits] for hits in self._nearest(vectors, options)]
+        scope = Scope(
+            None if options.all_companies else options.company_id,
+            low_quality=options.low_quality,
+            max_distance=options.max_distance,
+            fresh=options.fresh,
+        )
+        estimate = self._estimate(scope.company_id)
+        wanted = [self._wanted(asked, options, estimate) for asked in self._queries(queries, options)]
+        searched = [query for query in wanted if not query.nothing]
+        if options.max_chance is not None and searched:
+            scope = scope._replace(max_distance=max(query.max_distance or 0 for query in searched))
+        vectors = [vector for query in searched for vector in query.vectors]
+        found = iter(self._find(vectors, scope, options) if vectors else [])
+        return [
+            [] if query.nothing else self._matches(query, [next(found) for _ in query.vectors], options, estimate)
+            for query in wanted
+        ]
 
-    def _vector(self, query: Query, options: SearchOptions) -> bytes:
-        if query.vector is not None:
-            if len(query.vector) != self._bytes:
-                raise InvalidMessage(f"query.vector: {self._bytes} bytes are needed, not {len(query.vector)}")
-            return query.vector
-        if query.image is not None:
-            if len(query.image) > self._max_image_bytes:
-                raise TooLarge(f"query.image: {len(query.image):,} bytes, {self._max_image_bytes:,} are admitted")
-            return self._create_vector(query.image)
-        if query.object_key is not None:
-            try:
-                download = self._objects.get(query.object_key, time.monotonic() + self._object_seconds)
-                return self._create_vector(download.body)
-            except (Transient, Permanent, Misconfigured) as error:
-                raise type(error)(f"{query.object_key}: {error}") from error
-        return self._stored_vector(query.meta_id, options)
+    def _wanted(self, asked: Asked, options: SearchOptions, estimate: Estimate) -> _Query:
+        vectors = self._verification.vectors(asked) if options.verify and self._verification else [asked.vector]
+        if options.max_chance is None:
+            return _Query(asked, vectors, options.max_distance, nothing=False)
+        furthest = estimate.max_distance(asked.vector, options.max_chance)
+        return _Query(asked, vectors, furthest, nothing=furthest is None)
 
-    def _stored_vector(self, meta_id: int | None, options: SearchOptions) -> bytes:
-        if meta_id is None or options.company_id is None:
-            raise InvalidMessage("query.meta_id: a picture is known by its meta_id and its company_id")
-        id_ = row_id(options.company_id, meta_id)
-        row = self._index.lookup({id_: options.company_id}, fresh=options.fresh).get(id_)
-        if row is None or (row.company_id, row.meta_id) != (options.company_id, meta_id):
-            raise QueryNotFound(f"no picture with meta_id {meta_id} of company_id {options.company_id} is indexed")
-        return row.vector
+    def _find(self, vectors: Sequence[bytes], scope: Scope, options: SearchOptions) -> list[list[Found]]:
+        if options.collapse:
+            return nearest_vectors(self._index, vectors, scope, options.limit, options.members)
+        rows = nearest_rows(self._index, vectors, scope, options.limit)
+        return [[Found(hit, 1, [hit][: options.members]) for hit in hits] for hits in rows]
 
-    def _nearest(self, vectors: Sequence[bytes], options: SearchOptions) -> list[list[Hit]]:
-        """Search all vectors in one call.
+    def _matches(
+        self, query: _Query, found: Sequence[Sequence[Found]], options: SearchOptions, estimate: Estimate
+    ) -> list[Match]:
+        """The matches of a query, of what was found for its vectors: of several vectors the nearest counts."""
+        nearest: dict[int, Found] = {}
+        for one in (one for ones in found for one in ones):
+            known = nearest.get(one.hit.id)
+            if known is None or one.hit.distance < known.hit.distance:
+                nearest[one.hit.id] = one
+        ordered = sorted(nearest.values(), key=lambda one: (one.hit.distance, one.hit.id))
+        near = [one for one in ordered if query.max_distance is None or one.hit.distance <= query.max_distance]
+        chosen = near[: options.limit]
+        chances = estimate.chances(query.asked.vector, [one.hit.distance for one in chosen])
+        matches = [_match(one, chance) for one, chance in zip(chosen, chances, strict=True)]
+        if not (options.verify and self._verification):
+            return matches
+        verdicts = self._verification(query.asked, [one.hit for one in chosen])
+        return [_verified(match, verdict) for match, verdict in zip(matches, verdicts, strict=True)]
 
-        Milvus cuts off anywhere within rows of equal distance. Where the limit falls among such, the query is asked
-        again for more, until the next distance is in sight: so the same rows come back every time, up to Milvus' own
-        limit of 16,384 rows.
-        """
-        nearest: dict[int, list[Hit]] = {}
-        pending = dict(enumerate(vectors))
-        most = min(options.limit + _SPARE, _MOST)
-        while pending:
-            found = self._index.search(
-                list(pending.values()),
-                company_id=None if options.all_companies else options.company_id,
-                limit=most,
-                max_distance=options.max_distance,
-                fresh=options.fresh,
-            )
-            for n, hits in zip(list(pending), found, strict=True):
-                ordered = sorted(hits)
-                if most >= _MOST or not _cut_among_ties(ordered, options.limit, most):
-                    nearest[n] = ordered[: options.limit]
-                    del pending[n]
-            most = min(most * _GROW, _MOST)
-        return [nearest[n] for n in range(len(vectors))]
+    def _members(self, which: WhichMembers) -> MembersResult:
+        id_ = row_id(which.company_id, which.meta_id)
+        row = self._index.lookup({id_: which.company_id}).get(id_)
+        if row is None or (row.company_id, row.meta_id) != (which.company_id, which.meta_id):
+            raise QueryNotFound(f"no picture with meta_id {which.meta_id} of company_id {which.company_id} is indexed")
+        scope = Scope(None if which.all_companies else which.company_id, low_quality=which.low_quality)
+        rows = self._index.of_vector(scope, vector_key(row.vector), which.after, which.limit)
+        return MembersResult(
+            hash=self._profile.name,
+            members=[_member(one) for one in rows],
+            next=rows[-1].id if len(rows) == which.limit else None,
+        )
 
 
-def _cut_among_ties(ordered: Sequence[Hit], limit: int, asked: int) -> bool:
-    """Whether rows as near as the last one within the limit may have been left out."""
-    return len(ordered) == asked and ordered[-1].distance == ordered[limit - 1].distance
-
-
-def _match(hit: Hit) -> Match:
+def _match(found: Found, chance: float) -> Match:
+    hit = found.hit
     return Match(
         id=hit.id,
         meta_id=hit.meta_id,
         company_id=hit.company_id,
         distance=hit.distance,
         object_key=hit.object_key,
-        quality=100,
-        chance=0.0,
-        count=1,
-        members=[],
+        quality=hit.quality,
+        chance=chance,
+        count=found.count,
+        members=[_member(member) for member in found.members],
     )
+
+
+def _member(one: Hit | Row) -> Member:
+    return Member(id=one.id, meta_id=one.meta_id, company_id=one.company_id, object_key=one.object_key)
+
+
+def _verified(match: Match, verdict: Verdict) -> Match:
+    return Match(**match, kind=verdict.kind, verified_distance=verdict.distance, orientation=verdict.orientation)

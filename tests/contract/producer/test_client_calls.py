@@ -36,22 +36,37 @@ def test_a_search_arrives_as_the_contract_says(working: Client) -> None:
         "all_companies": False,
         "limit": 10,
         "max_distance": None,
+        "max_chance": None,
         "fresh": False,
+        "hash": None,
+        "collapse": True,
+        "members": 10,
+        "low_quality": False,
+        "verify": False,
         "version": 1,
     }
 
 
 def test_every_option_arrives(working: Client) -> None:
     """Also those that are not the default."""
-    result = working.search(meta_id=5, all_companies=True, limit=1000, max_distance=0, fresh=True)
+    given: dict[str, Any] = {
+        "all_companies": True,
+        "limit": 1000,
+        "max_distance": None,
+        "max_chance": 0.5,
+        "fresh": True,
+        "hash": "pdq.upright",
+        "collapse": False,
+        "members": 0,
+        "low_quality": True,
+        "verify": True,
+    }
+    result = working.search(meta_id=5, **given)
     assert asked(result) == {
         "query": {"meta_id": 5},
         "company_id": None,
-        "all_companies": True,
-        "limit": 1000,
-        "max_distance": 0,
-        "fresh": True,
         "version": 1,
+        **given,
     }
 
 

@@ -12,6 +12,7 @@ from contract import PROFILES
 from worker.adapters.milvus import MilvusConnection, MilvusIndex
 from worker.core.errors import Misconfigured, Transient
 from worker.core.provenance import Provenance, made_here
+from worker.ports import Scope
 from worker.settings import WorkerSettings
 from worker.testing import make_row
 
@@ -100,7 +101,7 @@ def test_a_clustered_index_is_made_by_setting(
     index.upsert([ROW])
     described = milvus.describe_index(index.collection, "image_vector")
     assert (described["index_type"], described["nlist"]) == ("BIN_IVF_FLAT", "16")
-    (hits,) = index.search([bytes(8)], company_id=7, limit=5, max_distance=0, fresh=True)
+    (hits,) = index.search([bytes(8)], Scope(7, max_distance=0, fresh=True), 5)
     assert [hit.meta_id for hit in hits] == [1]
 
 
@@ -131,7 +132,7 @@ def test_a_collection_that_fits_is_left_alone(index: MilvusIndex, milvus: Milvus
     add_index(milvus, index.collection, "HAMMING")
     index.upsert([ROW])
     assert index.lookup({ROW.id: 7}, fresh=True) == {ROW.id: ROW}
-    (hits,) = index.search([bytes(8)], company_id=7, limit=5, max_distance=None, fresh=True)
+    (hits,) = index.search([bytes(8)], Scope(7, fresh=True), 5)
     assert [hit.meta_id for hit in hits] == [1]
     index.delete({ROW.id: 7})
     assert index.counts() == {index.collection: 0}

@@ -12,7 +12,7 @@ from worker.adapters.milvus import MilvusConnection, MilvusIndex, ProfiledIndex
 from worker.core.errors import CollectionMissing, Misconfigured, RowsRejected
 from worker.core.fingerprints import Hash
 from worker.core.provenance import Provenance, made_here
-from worker.ports import Row
+from worker.ports import Row, Scope
 from worker.settings import WorkerSettings
 from worker.testing import make_row
 
@@ -90,7 +90,7 @@ def test_a_row_without_a_hash_is_refused(index: ProfiledIndex) -> None:
 def test_a_reader_makes_no_collection(parts: list[MilvusIndex], milvus: MilvusClient) -> None:
     """A system that is new finds nothing, and stays as it was."""
     ahash, _ = parts
-    (hits,) = ahash.search([bytes(8)], company_id=1, limit=5, max_distance=None, fresh=False)
+    (hits,) = ahash.search([bytes(8)], Scope(1), 5)
     assert (hits, ahash.lookup({1: 1}), ahash.count(1), ahash.scan(1, -1, 5)) == ([], {}, 0, [])
     assert not milvus.has_collection(ahash.collection)
 
@@ -100,7 +100,7 @@ def test_a_profile_that_was_never_filled_is_not_searched(parts: list[MilvusIndex
     ahash, pdq = parts
     ahash.upsert([both(1)])
     with pytest.raises(CollectionMissing, match=r"reindex --hash pdq\.upright"):
-        pdq.search([bytes(32)], company_id=1, limit=5, max_distance=None, fresh=False)
+        pdq.search([bytes(32)], Scope(1), 5)
 
 
 def _other_canaries(made: Provenance) -> Provenance:
@@ -122,7 +122,7 @@ def test_a_worker_that_hashes_otherwise_is_refused(
     now = MilvusIndex(connection, settings, profile)
     for use in (
         lambda: now.upsert([both(1)]),
-        lambda: now.search([bytes(profile.bytes)], company_id=1, limit=1, max_distance=None, fresh=False),
+        lambda: now.search([bytes(profile.bytes)], Scope(1), 1),
         lambda: now.lookup({1: 1}),
     ):
         with pytest.raises(Misconfigured, match="hashes otherwise"):

@@ -11,8 +11,8 @@ import pytest
 from contract import PROFILES
 from worker.adapters.milvus import MilvusConnection, MilvusIndex
 from worker.core.errors import RowsRejected
-from worker.core.fingerprints import LOW_QUALITY, Hash
-from worker.ports import Row, Sample, SearchableIndex
+from worker.core.fingerprints import LOW_QUALITY, Hash, vector_key
+from worker.ports import Row, Sample, Scope, SearchableIndex
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 from worker.testing import MemoryIndex, hamming, make_row
@@ -64,7 +64,7 @@ def test_an_upsert_replaces(index: SearchableIndex) -> None:
     index.upsert([row(1, vector=b"\x01" * 8, key="b.jpg")])
     found = index.lookup(keys(row(1), row(2)), fresh=True)
     assert found[row(1).id] == row(1, vector=b"\x01" * 8, key="b.jpg")
-    (hits,) = index.search([bytes(8)], company_id=1, limit=10, max_distance=None, fresh=True)
+    (hits,) = index.search([bytes(8)], Scope(1, fresh=True), 10)
     assert sorted(hit.meta_id for hit in hits) == [1, 2]
 
 
@@ -113,7 +113,7 @@ def test_a_search_finds_the_nearest_of_one_tenant(index: SearchableIndex) -> Non
     rows = [row(n, company, vector=vector) for n, vector in enumerate(vectors) for company in companies]
     index.upsert(rows)
     for company in companies:
-        (hits,) = index.search([vectors[20]], company_id=company, limit=7, max_distance=None, fresh=True)
+        (hits,) = index.search([vectors[20]], Scope(company, fresh=True), 7)
         assert {hit.company_id for hit in hits} == {company}
         assert [hit.distance for hit in hits] == [0, 1, 1, 2, 2, 3, 3]
         assert all(hit.distance == hamming(vectors[20], vectors[hit.meta_id]) for hit in hits)
@@ -124,7 +124,7 @@ def test_a_search_of_all_tenants_says_whose_each_row_is(index: SearchableIndex) 
     """Without a company every tenant's rows are found, in whichever partition."""
     rows = [row(1, company) for company in range(-3, 40)]
     index.upsert(rows)
-    (hits,) = index.search([bytes(8)], company_id=None, limit=100, max_distance=None, fresh=True)
+    (hits,) = index.search([bytes(8)], Scope(None, fresh=True), 100)
     assert sorted(hit.company_id for hit in hits) == list(range(-3, 40))
 
 
@@ -133,7 +133,7 @@ def test_the_largest_distance_is_inclusive(index: SearchableIndex) -> None:
     rows = [row(n, vector=(2**n - 1).to_bytes(8)) for n in (0, 1, 2, 64)]
     index.upsert(rows)
     for bound, expected in ((0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (63, [0, 1, 2]), (64, [0, 1, 2, 64])):
-        (hits,) = index.search([bytes(8)], company_id=1, limit=10, max_distance=bound, fresh=True)
+        (hits,) = index.search([bytes(8)], Scope(1, max_distance=bound, fresh=True), 10)
         assert [hit.distance for hit in hits] == expected
 
 
@@ -141,7 +141,7 @@ def test_many_searches_are_answered_in_order(index: SearchableIndex) -> None:
     """Each vector has its own hits, up to the largest limit."""
     index.upsert([row(n, vector=n.to_bytes(8)) for n in range(1200)])
     queries = [n.to_bytes(8) for n in range(100)]
-    results = index.search(queries, company_id=1, limit=1000, max_distance=None, fresh=True)
+    results = index.search(queries, Scope(1, fresh=True), 1000)
     assert [hits[0].meta_id for hits in results] == list(range(100))
     assert {len(hits) for hits in results} == {1000}
 
@@ -203,14 +203,43 @@ def test_a_sample_is_of_a_tenants_good_pictures(index: SearchableIndex) -> None:
     assert index.sample(3, 100) == Sample(b"", 0)
 
 
-def test_rows_of_a_vector_are_counted(index: SearchableIndex) -> None:
-    """Of one tenant or of all, of one vector or of any."""
+def test_rows_of_a_vector_are_read_and_counted(index: SearchableIndex) -> None:
+    """Of one tenant or of all, page by page; blank pictures are asked for."""
     index.upsert([row(n, vector=bytes([n % 2]) * 8) for n in range(5)] + [row(9, 2, vector=bytes(8))])
     _wait_until(lambda: index.count(None) == 6)
     assert index.count(1) == 5
-    assert index.count(1, bytes(8)) == 3
-    assert index.count(None, bytes(8)) == 4
-    assert index.count(1, b"\x07" * 8) == 0
+    blank = replace(row(7), hashes=(Hash("ahash", bytes(8), LOW_QUALITY - 1),))
+    index.upsert([blank])
+    zero = vector_key(bytes(8))
+    assert index.count_of_vector(Scope(1, fresh=True), zero) == 3
+    assert index.count_of_vector(Scope(1, fresh=True, low_quality=True), zero) == 4
+    assert index.count_of_vector(Scope(None, fresh=True), zero) == 4
+    assert index.count_of_vector(Scope(1, fresh=True), vector_key(b"\x07" * 8)) == 0
+    everything = index.of_vector(Scope(1, fresh=True), zero, -1, 10)
+    assert everything == sorted((row(n) for n in (0, 2, 4)), key=lambda one: one.id)
+    assert index.of_vector(Scope(1, fresh=True), zero, everything[0].id, 1) == everything[1:2]
+    assert index.of_vector(Scope(1, fresh=True), zero, everything[-1].id, 1) == []
+
+
+def test_a_search_leaves_out_what_is_named_and_what_is_blank(index: SearchableIndex) -> None:
+    """Vectors by their keys, and pictures of low quality unless they are asked for."""
+    blank = replace(row(9), hashes=(Hash("ahash", bytes(8), LOW_QUALITY - 1),))
+    index.upsert([row(1), row(2, vector=b"\x01" * 8), row(3, vector=b"\x03" * 8), blank])
+    scope, keys = Scope(1, fresh=True), [vector_key(bytes(8)), vector_key(b"\x01" * 8)]
+    for wanted, without, expected in (
+        (scope, [], [1, 2, 3]),
+        (scope, keys, [3]),
+        (scope._replace(low_quality=True), [], [1, 9, 2, 3]),
+        (scope._replace(low_quality=True), keys[1:], [1, 9, 3]),
+    ):
+        (hits,) = index.search([bytes(8)], wanted, 10, without)
+        assert sorted(hit.meta_id for hit in hits) == sorted(expected)
+    (hits,) = index.search([bytes(8)], scope._replace(low_quality=True), 10)
+    assert {hit.meta_id: (hit.quality, hit.indexed_at, hit.vector_key) for hit in hits}[9] == (
+        LOW_QUALITY - 1,
+        blank.indexed_at,
+        keys[0],
+    )
 
 
 def _split(vectors: bytes) -> list[bytes]:

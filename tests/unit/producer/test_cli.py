@@ -17,7 +17,17 @@ from producer.cli import program
 from producer.cli.progress import Bar
 from producer.fuses import BlownFuse
 
-MATCH = {"id": 9, "meta_id": 1, "company_id": 7, "distance": 3, "object_key": "photos/[red]1[/red].jpg"}
+MATCH = {
+    "id": 9,
+    "meta_id": 1,
+    "company_id": 7,
+    "distance": 3,
+    "object_key": "photos/[red]1[/red].jpg",
+    "quality": 90,
+    "chance": 0.00321,
+    "count": 1234,
+    "members": [],
+}
 
 
 class InMemoryClient:
@@ -247,7 +257,8 @@ def test_wrong_usage(run: Run, client: InMemoryClient, arguments: list[str]) -> 
 def test_search_passes_its_options_on(run: Run, client: InMemoryClient) -> None:
     """Each to its argument."""
     result = run(
-        "search", "--key", "a.jpg", "--company", "7", "--limit", "5", "--max-distance", "0", "--fresh", "--timeout", "3"
+        *("search", "--key", "a.jpg", "--company", "7", "--limit", "5", "--max-distance", "0", "--fresh"),
+        *("--hash", "phash", "--flat", "--members", "3", "--low-quality", "--verify", "--timeout", "3"),
     )
     assert result.exit_code == 0
     assert client.searches == [
@@ -260,7 +271,13 @@ def test_search_passes_its_options_on(run: Run, client: InMemoryClient) -> None:
             "all_companies": False,
             "limit": 5,
             "max_distance": 0,
+            "max_chance": None,
             "fresh": True,
+            "hash": "phash",
+            "collapse": False,
+            "members": 3,
+            "low_quality": True,
+            "verify": True,
             "timeout": 3.0,
         }
     ]
@@ -290,12 +307,20 @@ def test_search_prints_what_the_task_returns(run: Run, client: InMemoryClient) -
 
 def test_search_prints_a_table(run: Run, client: InMemoryClient) -> None:
     """With the key as it is, markup and all."""
-    client.matches = [MATCH, MATCH | {"object_key": "long/" * 100, "id": 2**63 - 1}]
+    client.matches = [MATCH, MATCH | {"object_key": "long/" * 100, "meta_id": 2**63 - 1}]
     result = run("search", "--key", "a.jpg", "--company-id", "7")
     assert "2 matches by ahash" in result.stdout
     assert "photos/[red]1[/red].jpg" in result.stdout
     assert "long/" * 100 in result.stdout
     assert "9223372036854775807" in result.stdout
+    assert "0.0032" in result.stdout
+    assert "1,234" in result.stdout
+
+
+def test_search_says_what_was_verified(run: Run, client: InMemoryClient) -> None:
+    """In words."""
+    client.matches = [MATCH | {"kind": "rotated_or_mirrored", "verified_distance": 4, "orientation": "mirrored"}]
+    assert "rotated or mirrored" in run("search", "--key", "a.jpg", "--company-id", "7", "--verify").stdout
 
 
 def test_an_error_is_one_line(run: Run, client: InMemoryClient) -> None:

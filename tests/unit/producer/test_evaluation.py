@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from contract import EVALUATED, MAX_SAMPLE, EvaluationReport, InvalidMessage, decode_evaluate
 from producer import plots
 from producer.cli.program import program
-from producer.evaluation import evaluate_arguments, profile_rows, remarks, transform_rows
+from producer.evaluation import evaluate_arguments, page, profile_rows, remarks, transform_rows
 
 
 def profile(name: str, bits: int, max_distance: int | None, recall: float) -> Any:
@@ -118,6 +118,19 @@ def test_the_curves_are_a_picture() -> None:
         assert image.format == "PNG"
         assert image.width > 1000
         assert len(image.convert("RGB").getcolors(maxcolors=10**6) or ()) > 50
+
+
+def test_the_page_has_all_of_it() -> None:
+    """What to do, both tables and the curves, with object keys that are no markup."""
+    text = page(REPORT, {"<script>": "no such object"}, b"\x89PNG")
+    for words in (
+        "max_distance=60",
+        "<td>45.0%</td>",
+        "<td>crop 5%</td>",
+        "data:image/png;base64,iVBORw==",
+        "&lt;script&gt;",
+    ):
+        assert words in text
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

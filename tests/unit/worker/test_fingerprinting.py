@@ -17,7 +17,7 @@ from worker.core.errors import NotAnImage, TooLarge
 from worker.core.fingerprinting import Fingerprinter, mirrored, orientations
 from worker.core.fingerprints import LOW_QUALITY, Fingerprint, vector_key
 from worker.core.hashing import create_draft_vector, create_vector
-from worker.core.pictures import MAX_PIXELS, limit_pixels
+from worker.core.pictures import MAX_PIXELS, limit_pixels, open_picture
 
 CORPUS = dict(corpus())
 REFERENCES: dict[str, Callable[[Image.Image], Any]] = {
@@ -87,8 +87,12 @@ def test_the_article_and_its_draft_are_what_they_were() -> None:
 def test_a_picture_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is wanted of it."""
     opened: list[bytes] = []
-    open_picture = fingerprinting.open_picture
-    monkeypatch.setattr(fingerprinting, "open_picture", lambda body: opened.append(body) or open_picture(body))
+
+    def counted(body: bytes) -> Image.Image:
+        opened.append(body)
+        return open_picture(body)
+
+    monkeypatch.setattr(fingerprinting, "open_picture", counted)
     wanted = [profile for profile in PROFILES.values() if profile.name != "ahash_draft"]
     Fingerprinter(wanted)(CORPUS["china.jpg"])
     assert len(opened) == 1

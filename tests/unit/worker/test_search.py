@@ -1,6 +1,6 @@
 """From queries to matches."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,14 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from contract import InvalidMessage, Query, QueryNotFound, QueryRejected, SearchOptions, ServiceUnavailable, row_id
+from contract import (
+    PROFILES,
+    InvalidMessage,
+    Query,
+    QueryNotFound,
+    QueryRejected,
+    SearchOptions,
+    ServiceUnavailable,
+    row_id,
+)
 from tests.corpus import encode
+from worker.core.chance import Estimate
 from worker.core.errors import Misconfigured, ObjectMissing, Transient
 from worker.core.hashing import create_vector
-from worker.ports import Hit, Row
+from worker.ports import Hit, Row, Scope
+from worker.services.queries import Queries
 from worker.services.search import Search
-from worker.testing import MemoryIndex, MemoryObjects, hamming, make_row
+from worker.testing import MemoryIndex, MemoryObjects, fingerprinting, hamming, make_row
 
+AHASH = PROFILES["ahash"]
 PICTURE = encode(Image.radial_gradient("L"), "PNG")
 
 
@@ -23,11 +35,11 @@ class Stingy(MemoryIndex):
     """An index that gives equal distances in an order of its own, as Milvus does."""
 
     def search(
-        self, vectors: Sequence[bytes], *, company_id: int | None, limit: int, max_distance: int | None, fresh: bool
+        self, vectors: Sequence[bytes], scope: Scope, limit: int, without: Collection[int] = ()
     ) -> Sequence[Sequence[Hit]]:
         """Of equal distances the largest id comes first, and the asker gets no more than asked."""
         self.asked.append((len(vectors), limit))
-        found = super().search(vectors, company_id=company_id, limit=10**6, max_distance=max_distance, fresh=fresh)
+        found = super().search(vectors, scope, 10**6, without)
         return [sorted(hits, key=lambda hit: (hit.distance, -hit.id))[:limit] for hits in found]
 
     def __init__(self, rows: dict[int, Row]) -> None:
@@ -43,13 +55,20 @@ def rows(vectors: Sequence[bytes], company_id: int = 1) -> dict[int, Row]:
 
 def searcher(index: MemoryIndex, objects: MemoryObjects | None = None, retry_seconds: float = 0.2) -> Search:
     """A search over an index."""
-    return Search(
+    queries = Queries(
         objects or MemoryObjects({"picture": PICTURE, "text": b"no picture"}),
         index,
-        create_vector,
-        bits=64,
+        fingerprinting(create_vector),
+        profile=AHASH,
         max_image_bytes=100_000,
         object_seconds=5,
+    )
+    return Search(
+        index,
+        queries,
+        lambda company_id: Estimate.of(AHASH, index.sample(company_id, 1000).vectors, 1000),
+        profile=AHASH,
+        verification=None,
         retry_seconds=retry_seconds,
     )
 
@@ -78,7 +97,7 @@ def test_a_tenant_sees_its_own_pictures_only() -> None:
     search = searcher(index)
     query = [Query(vector=bytes(8))]
     assert [match["company_id"] for match in search(query, SearchOptions(company_id=2))[0]] == [2]
-    found = search(query, SearchOptions(all_companies=True))[0]
+    found = search(query, SearchOptions(all_companies=True, collapse=False))[0]
     assert sorted(match["company_id"] for match in found) == [1, 2]
 
 
@@ -88,7 +107,7 @@ def test_a_tenant_sees_its_own_pictures_only() -> None:
 def test_the_answer_is_that_of_a_brute_force_search(bits: list[int], limit: int, max_distance: int | None) -> None:
     """Nearest first, equal distances by id, even where the limit falls among them, and the bound inclusive."""
     index = Stingy(rows([(2**n - 1).to_bytes(8) for n in bits]))
-    options = SearchOptions(company_id=1, limit=limit, max_distance=max_distance)
+    options = SearchOptions(company_id=1, limit=limit, max_distance=max_distance, collapse=False)
     (matches,) = searcher(index)([Query(vector=bytes(8))], options)
     ordered = sorted((hamming(bytes(8), row.vector), row.id) for row in index.rows.values())
     expected = [pair for pair in ordered if max_distance is None or pair[0] <= max_distance][:limit]

@@ -1,6 +1,6 @@
 """The rows of one hash profile."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -12,25 +12,28 @@ from worker.adapters.milvus.collection import Collection
 from worker.adapters.milvus.connection import MilvusConnection, is_changed, is_rejected, milvus_errors
 from worker.adapters.milvus.paging import LARGEST_KEY, MOST, next_page
 from worker.adapters.milvus.rows import (
+    GOOD,
     by_partition,
     consistency,
+    of_vector,
     partition_names,
     signed,
     to_hits,
+    unlike,
     unsigned,
     vector_of,
     where,
 )
 from worker.core.errors import CollectionMissing, RowsRejected
-from worker.core.fingerprints import LOW_QUALITY, Hash, vector_key
+from worker.core.fingerprints import Hash, vector_key
 from worker.core.provenance import Provenance, made_here
 from worker.core.schema import METRIC, VECTOR_FIELD, VECTOR_KEY_FIELD
-from worker.ports import Hit, Row, Sample
+from worker.ports import Hit, Row, Sample, Scope
 from worker.settings import WorkerSettings
 
 _SCALARS: Final = ["id", "meta_id", "company_id", "object_key", "content_crc", "indexed_at", "width", "height"]
 _ROW_FIELDS: Final = [*_SCALARS, VECTOR_FIELD, "quality"]
-_HIT_FIELDS: Final = ["meta_id", "company_id", "object_key"]
+_HIT_FIELDS: Final = ["meta_id", "company_id", "object_key", "quality", "indexed_at", VECTOR_KEY_FIELD]
 
 
 class MilvusIndex:
@@ -106,33 +109,42 @@ class MilvusIndex:
                 client.delete(self.collection, ids=ids, partition_name=partition, timeout=self._settings.milvus_timeout)
 
     def search(
-        self, vectors: Sequence[bytes], *, company_id: int | None, limit: int, max_distance: int | None, fresh: bool
+        self, vectors: Sequence[bytes], scope: Scope, limit: int, without: Iterable[int] = ()
     ) -> Sequence[Sequence[Hit]]:
-        """Find the rows nearest to each vector, in one call, within one tenant or (None) all.
+        """Find the rows nearest to each vector, in one call, but for those of some vectors, given by their keys.
 
         Milvus' range is `distance < radius`, so the largest distance that matches is `radius` less one.
         """
         parameters: dict[str, Any] = {"nprobe": self._settings.search_nprobe}
-        if max_distance is not None:
-            parameters["radius"] = max_distance + 1
+        if scope.max_distance is not None:
+            parameters["radius"] = scope.max_distance + 1
+        company_id = scope.company_id
         try:
             with self._ready() as (client, partitions):
                 found = client.search(
                     self.collection,
                     data=list(vectors),
                     anns_field=VECTOR_FIELD,
-                    filter=where(company_id),
+                    filter=where(company_id, "" if scope.low_quality else GOOD, unlike(without)),
                     limit=limit,
                     output_fields=_HIT_FIELDS,
                     search_params={"metric_type": METRIC, "params": parameters},
                     partition_names=None if company_id is None else partition_names(partitions, [company_id]),
-                    consistency_level=consistency(fresh),
+                    consistency_level=consistency(scope.fresh),
                     timeout=self._settings.milvus_timeout,
                 )
         except CollectionMissing:
             self._require_nothing_indexed()
             return [[] for _ in vectors]
         return [to_hits(hits) for hits in found]
+
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
+        """Read the rows of one vector, given by its key, as `scan` does. How far it is does not matter."""
+        return self._scan(scope.company_id, after, limit, *_of_vector(scope, vector_key), fresh=scope.fresh)
+
+    def count_of_vector(self, scope: Scope, vector_key: int) -> int:
+        """Count the rows of one vector, given by its key."""
+        return self._count(scope.company_id, *_of_vector(scope, vector_key), fresh=scope.fresh)
 
     def scan(self, company_id: int | None, after: int, limit: int) -> list[Row]:
         """Read the rows of one tenant or (None) all in the order of their primary keys.
@@ -145,10 +157,13 @@ class MilvusIndex:
         Returns:
             The next `limit` rows; fewer only where there are no more.
         """
+        return self._scan(company_id, after, limit, fresh=True)
+
+    def _scan(self, company_id: int | None, after: int, limit: int, *only: str, fresh: bool) -> list[Row]:
         try:
             found = next_page(
-                lambda expression: self._count(company_id, expression, fresh=True),
-                lambda expression: self._read(company_id, expression, fresh=True),
+                lambda within: self._count(company_id, *only, within, fresh=fresh),
+                lambda within: self._read(company_id, *only, within, fresh=fresh),
                 after=after,
                 limit=limit,
             )
@@ -165,15 +180,14 @@ class MilvusIndex:
             company_id: the tenant; None: all of them.
             most: about how many vectors, up to 16,384.
         """
-        good = f"quality >= {LOW_QUALITY:d}"
-        total = self._count(company_id, good)
+        total = self._count(company_id, GOOD)
         upto = LARGEST_KEY if total <= most else int(LARGEST_KEY * most / total)
-        found = self._read(company_id, f"{good} and id <= {upto:d}", [VECTOR_FIELD]) if total else []
+        found = self._read(company_id, GOOD, f"id <= {upto:d}", fields=[VECTOR_FIELD]) if total else []
         return Sample(b"".join(vector_of(one) for one in found), total)
 
-    def count(self, company_id: int | None, vector: bytes | None = None) -> int:
-        """Count the rows of one tenant or (None) all; of those, the ones with a vector."""
-        return self._count(company_id, "" if vector is None else f"{VECTOR_KEY_FIELD} == {vector_key(vector):d}")
+    def count(self, company_id: int | None) -> int:
+        """Count the rows of one tenant or (None) all."""
+        return self._count(company_id)
 
     def counts(self) -> Mapping[str, int]:
         """Count the rows of each collection of ours by `count(*)`; Milvus' statistics count deleted rows too."""
@@ -191,14 +205,14 @@ class MilvusIndex:
                 f"{self.profile.name}` fills it"
             )
 
-    def _count(self, company_id: int | None, expression: str, *, fresh: bool = False) -> int:
+    def _count(self, company_id: int | None, *expressions: str, fresh: bool = False) -> int:
         try:
             with self._ready() as (client, partitions):
                 return self._count_in(
                     client,
                     self.collection,
                     fresh=fresh,
-                    filter=where(company_id, expression),
+                    filter=where(company_id, *expressions),
                     partition_names=None if company_id is None else partition_names(partitions, [company_id]),
                 )
         except CollectionMissing:
@@ -215,13 +229,13 @@ class MilvusIndex:
         return int(counted[0]["count(*)"])
 
     def _read(
-        self, company_id: int | None, expression: str, fields: Sequence[str] = _ROW_FIELDS, *, fresh: bool = False
+        self, company_id: int | None, *expressions: str, fields: Sequence[str] = _ROW_FIELDS, fresh: bool = False
     ) -> Sequence[Mapping[str, Any]]:
         """Read rows, at most 16,384 of them."""
         with self._ready() as (client, partitions):
             found: Sequence[Mapping[str, Any]] = client.query(
                 self.collection,
-                filter=where(company_id, expression),
+                filter=where(company_id, *expressions),
                 output_fields=list(fields),
                 limit=MOST,
                 partition_names=None if company_id is None else partition_names(partitions, [company_id]),
@@ -276,3 +290,7 @@ class MilvusIndex:
             **{name: found[name] for name in _SCALARS} | {"content_crc": unsigned(found["content_crc"])},
             hashes=(Hash(self.profile.name, vector_of(found), found["quality"]),),
         )
+
+
+def _of_vector(scope: Scope, key: int) -> list[str]:
+    return [of_vector(key), "" if scope.low_quality else GOOD]

@@ -4,19 +4,34 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from worker.core.schema import VECTOR_FIELD, partition_name
+from worker.core.fingerprints import LOW_QUALITY
+from worker.core.schema import VECTOR_FIELD, VECTOR_KEY_FIELD, partition_name
 from worker.ports import Hit
 
 _UNSIGNED: Final = 1 << 64
 _SIGNED_MAX: Final = (1 << 63) - 1
 _LEAST: Final = -(1 << 63)
 
+# The filter of pictures that have something to compare.
+GOOD: Final = f"quality >= {LOW_QUALITY:d}"
+
 _Key = TypeVar("_Key")
 
 
-def where(company_id: int | None, expression: str = "") -> str:
-    """A filter of a tenant's rows, and of those the ones of an expression."""
-    return " and ".join(filter(None, ("" if company_id is None else _of_company(company_id), expression)))
+def where(company_id: int | None, *expressions: str) -> str:
+    """A filter of a tenant's rows, and of those the ones that all expressions let through."""
+    return " and ".join(filter(None, ("" if company_id is None else _of_company(company_id), *expressions)))
+
+
+def of_vector(key: int) -> str:
+    """The filter of the rows of one vector, given by its key."""
+    return f"{VECTOR_KEY_FIELD} in [{int(key):d}]"
+
+
+def unlike(keys: Iterable[int]) -> str:
+    """The filter of all rows but those of some vectors, given by their keys."""
+    listed = ", ".join(f"{int(key):d}" for key in keys)
+    return f"{VECTOR_KEY_FIELD} not in [{listed}]" if listed else ""
 
 
 def _of_company(company_id: int) -> str:
@@ -62,7 +77,16 @@ def to_hits(found: Any) -> list[Hit]:
     """Turn one query's answer into ours, by its columns: pymilvus looks up each value of a hit in Python."""
     entities = (hit["entity"] for hit in found)
     return [
-        Hit(int(distance), id_, entity["meta_id"], entity["company_id"], entity["object_key"])
+        Hit(
+            int(distance),
+            id_,
+            entity["meta_id"],
+            entity["company_id"],
+            entity["object_key"],
+            entity["quality"],
+            entity["indexed_at"],
+            entity[VECTOR_KEY_FIELD],
+        )
         for id_, distance, entity in zip(found.ids, found.distances, entities, strict=True)
     ]
 
