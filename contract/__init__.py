@@ -6,6 +6,7 @@ Lookalike:
     app.send_task(contract.INGEST, kwargs=..., queue=contract.QUEUES[contract.INGEST])
 """
 
+from contract.decoding import MAX_EVENTS, MAX_LIMIT, MAX_MEMBERS, VERSION
 from contract.errors import (
     InvalidMessage,
     LookalikeError,
@@ -28,10 +29,6 @@ from contract.evaluation import (
 )
 from contract.identity import row_id
 from contract.messages import (
-    MAX_EVENTS,
-    MAX_LIMIT,
-    MAX_MEMBERS,
-    VERSION,
     Item,
     Query,
     Reindexing,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Self, TypedDict
 
 from pydantic import AfterValidator, Field, model_validator
 
-from contract.messages import Int64, ObjectKey, ProfileName, _decode, _Versioned
+from contract.messages import Int64, ObjectKey, ProfileName, Versioned, decode
 from contract.profiles import PROFILES
 
 MAX_SAMPLE: Final = 1000
@@ -26,7 +26,7 @@ ProfileNames = Annotated[list[ProfileName], Field(min_length=1), AfterValidator(
 TransformNames = Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
 
 
-class Evaluating(_Versioned):
+class Evaluating(Versioned):
     """What to evaluate on what.
 
     Attributes:
@@ -136,4 +136,4 @@ class EvaluationResult(TypedDict):
 
 def decode_evaluate(arguments: Mapping[str, Any]) -> Evaluating:
     """Decode a call for a part of an evaluation. It raises `InvalidMessage`."""
-    return _decode(Evaluating, arguments)
+    return decode(Evaluating, arguments)

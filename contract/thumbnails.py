@@ -2,21 +2,16 @@
 
 from typing import Annotated, Any, Final, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from contract.errors import InvalidMessage
-from contract.messages import MAX_EVENTS, ImageBytes, Int64, ObjectKey, Version
+from contract.decoding import MAX_EVENTS, ImageBytes, Int64, ObjectKey, Strict, Versioned, decode_as
 
 MIN_SIDE: Final = 32
 MAX_SIDE: Final = 512
 DEFAULT_SIDE: Final = 256
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Pictured(_Strict):
+class Pictured(Strict):
     """A picture to be shown: one that is indexed (`meta_id` and `company_id`), an object, or an image in base64."""
 
     meta_id: Int64 | None = None
@@ -33,12 +28,11 @@ class Pictured(_Strict):
         return self
 
 
-class Thumbnailing(_Strict):
+class Thumbnailing(Versioned):
     """1 to 100 pictures to be shown, each at the most `side` pixels wide and high, 32 to 512."""
 
     items: Annotated[tuple[Pictured, ...], Field(strict=False, min_length=1, max_length=MAX_EVENTS)]
     side: Annotated[int, Field(strict=True, ge=MIN_SIDE, le=MAX_SIDE)] = DEFAULT_SIDE
-    version: Version = 1
 
 
 class ThumbnailsResult(TypedDict):
@@ -54,9 +48,4 @@ def decode_thumbnails(arguments: Any) -> Thumbnailing:
     Raises:
         InvalidMessage: naming the field.
     """
-    try:
-        return Thumbnailing.model_validate(arguments)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=False)
-        told = [f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}" for each in details]
-        raise InvalidMessage("; ".join(told)) from None
+    return decode_as(Thumbnailing, arguments)

@@ -34,12 +34,15 @@ from contract import (
     decode_search,
     decode_search_many,
 )
+from contract.duplicates import DuplicatesResult, decode_duplicates
 from contract.thumbnails import ThumbnailsResult, decode_thumbnails
 from producer.consumption import Consumption
+from producer.decisions import Decisions
 from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
 from producer.publisher import Publisher
 from worker.adapters.claims import RedisClaims
+from worker.adapters.job_state import RedisJobState
 from worker.adapters.jobs import RedisJobs
 from worker.adapters.milvus import MilvusConnection, MilvusIndex, MilvusSource, ProfiledIndex
 from worker.adapters.oss import OssObjectStore
@@ -54,6 +57,7 @@ from worker.services.batches import Batches
 from worker.services.chances import Chances
 from worker.services.deaths import Deaths
 from worker.services.decoders import Decoders
+from worker.services.duplicates import Duplicates
 from worker.services.evaluation import Evaluation
 from worker.services.fuse import Blown, Fuse, FuseRules
 from worker.services.guards import GuardedIndex, GuardedObjects
@@ -80,6 +84,8 @@ _FROZEN_SECONDS: Final = 30.0
 _CALL_TIMEOUTS: Final = 2
 # A delete's lock is long enough for its read and one write at their slowest: 120 s with the default timeout.
 _LOCK_CALLS: Final = 2
+# Callers wait for 30 s unless they say otherwise.
+_THUMBNAILS_SECONDS: Final = 20.0
 # A share of the pixels that are decoded at once: what a camera makes, so that larger pictures have fewer beside them.
 # By which a second look is taken, the first of them that the worker serves.
 _SECOND_LOOK: Final = ("pdq.upright", "pdq")
@@ -382,9 +388,9 @@ class Runtime:
         settings = self.settings
         make = Thumbnails(
             self.objects,
-            self.index_of(None),
+            self.index,
             max_image_bytes=settings.max_image_bytes,
-            object_seconds=settings.object_seconds,
+            call_seconds=_THUMBNAILS_SECONDS,
         )
         return make(decode_thumbnails(message))
 
@@ -412,6 +418,25 @@ class Runtime:
             when="indexed" if source in ours else "absent",
         )
         return job(profile=wanted.hash, source=source)
+
+    def duplicates(self, message: dict[str, Any]) -> DuplicatesResult:
+        """Answer `lookalike.duplicates`: one step, or one page.
+
+        Raises:
+            InvalidMessage: this worker does not serve the profile, or the page is of another job.
+        """
+        wanted = decode_duplicates(message)
+        index = self.index_of(wanted.hash)
+        connection = self.ledger.connection
+        chances = Chances(index, lambda sample: Estimate.of(index.profile, sample.vectors, sample.total))
+        job = Duplicates(
+            index,
+            RedisJobState(connection),
+            index.profile,
+            Decisions(connection).of,
+            lambda company_id, chance: chances.of(company_id).typical_distance(chance),
+        )
+        return job(wanted)
 
     def evaluate(self, message: dict[str, Any]) -> EvaluationResult:
         """Answer `lookalike.evaluate`: a part of an evaluation."""

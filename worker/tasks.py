@@ -12,6 +12,7 @@ from celery.worker.request import Request
 
 from contract import (
     DELETE,
+    DUPLICATES,
     EVALUATE,
     INGEST,
     MEMBERS,
@@ -35,6 +36,7 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
 )
+from contract.duplicates import DuplicatesResult
 from contract.thumbnails import ThumbnailsResult
 from worker.consumer import Enduring
 from worker.core.errors import Busy, Misconfigured, Transient
@@ -141,6 +143,12 @@ def _register_jobs(app: Celery, runtimes: Runtimes) -> None:
         """Enqueue the next page of pictures that a profile lacks."""
         with _told():
             return runtimes.current().reindex(_keywords(args, message))
+
+    @app.task(name=DUPLICATES, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def duplicates(*args: Any, **message: Any) -> DuplicatesResult:
+        """Do the next step of grouping a tenant's pictures, or hand out a page of the groups."""
+        with _told():
+            return runtimes.current().duplicates(_keywords(args, message))
 
     @app.task(name=EVALUATE, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def evaluate(*args: Any, **message: Any) -> EvaluationResult:

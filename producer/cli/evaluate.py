@@ -10,6 +10,7 @@ from contract import DEFAULT_FALSE_MATCH_RATE, DEFAULT_SAMPLE, EVALUATED, MAX_SA
 from producer.cli.options import AsJson, CompanyId, Timeout, readable_file
 from producer.cli.output import complain, print_json, print_table, printable
 from producer.cli.session import open_client
+from producer.cli.showing import Html, write_file, write_page
 from producer.evaluation import COLUMNS, page, profile_rows, remarks, transform_rows
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ def evaluate(
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", dir_okay=False, help="Draw the curves into a file.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", dir_okay=False, help="Write the report as one page.")
-    ] = None,
+    html: Html = None,
     timeout: Timeout = 60.0,
     as_json: AsJson = False,
 ) -> None:
@@ -97,9 +96,9 @@ def evaluate(
     if png is not None or html is not None:
         drawn = draw_report(report)
         if png is not None:
-            _write(png, drawn)
+            write_file(png, [drawn])
         if html is not None:
-            _write(html, page(report, failed, drawn).encode())
+            write_page(html, [page(report, failed, drawn)])
     if as_json:
         print_json({**report, "failed": failed})
         return
@@ -107,13 +106,6 @@ def evaluate(
     print_table(["copy", *(f">{profile['hash']}" for profile in report["profiles"])], transform_rows(report))
     for line in remarks(report, failed):
         typer.echo(printable(line))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 def _names(text: str) -> list[str]:

@@ -2,10 +2,11 @@
 
 import binascii
 import time
+from collections.abc import Callable, Mapping
 
 from contract import row_id
 from contract.thumbnails import Pictured, Thumbnailing, ThumbnailsResult
-from worker.core.errors import ObjectMissing, Permanent, TooLarge
+from worker.core.errors import Permanent, TooLarge, Transient
 from worker.core.thumbnails import make_thumbnail
 from worker.ports import ObjectStore, VectorIndex
 
@@ -14,7 +15,13 @@ class Thumbnails:
     """Makes thumbnails, one after the other: no more than one picture is in memory for a call."""
 
     def __init__(
-        self, objects: ObjectStore, index: VectorIndex, *, max_image_bytes: int, object_seconds: float
+        self,
+        objects: ObjectStore,
+        index: VectorIndex,
+        *,
+        max_image_bytes: int,
+        call_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make thumbnails.
 
@@ -22,19 +29,23 @@ class Thumbnails:
             objects: where the pictures are.
             index: the rows that name them.
             max_image_bytes: of an image that is given.
-            object_seconds: for one object.
+            call_seconds: for one call: what is not read by then says so.
+            monotonic: a clock.
         """
         self._objects = objects
         self._index = index
         self._max_image_bytes = max_image_bytes
-        self._object_seconds = object_seconds
+        self._call_seconds = call_seconds
+        self._monotonic = monotonic
 
     def __call__(self, wanted: Thumbnailing) -> ThumbnailsResult:
         """Make the thumbnails of some pictures. One that cannot be made says why; the others are made.
 
         Raises:
-            Transient, Misconfigured: the index or the bucket does not answer.
+            Transient: the index does not answer.
+            Misconfigured: the index or the bucket refuses.
         """
+        deadline = self._monotonic() + self._call_seconds
         keys = {
             row_id(item.company_id, item.meta_id): item.company_id
             for item in wanted.items
@@ -47,15 +58,15 @@ class Thumbnails:
             thumbnail: str | None = None
             error: str | None = None
             try:
-                made = make_thumbnail(self._body(item, named), wanted.side)
+                made = make_thumbnail(self._body(item, named, deadline), wanted.side)
                 thumbnail = binascii.b2a_base64(made, newline=False).decode()
-            except (Permanent, ObjectMissing, LookupError) as reason:
+            except (Permanent, Transient, LookupError) as reason:
                 error = str(reason.args[0])
             result["thumbnails"].append(thumbnail)
             result["errors"].append(error)
         return result
 
-    def _body(self, item: Pictured, named: dict[tuple[int, int], str]) -> bytes:
+    def _body(self, item: Pictured, named: Mapping[tuple[int, int], str], deadline: float) -> bytes:
         if item.image is not None:
             if len(item.image) > self._max_image_bytes:
                 raise TooLarge(f"{len(item.image):,} bytes, {self._max_image_bytes:,} are admitted")
@@ -65,4 +76,6 @@ class Thumbnails:
             key = named.get((item.company_id, item.meta_id))
         if key is None:
             raise LookupError("not indexed")
-        return self._objects.get(key, time.monotonic() + self._object_seconds).body
+        if self._monotonic() > deadline:
+            raise LookupError("not in time")
+        return self._objects.get(key, deadline).body

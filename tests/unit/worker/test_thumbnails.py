@@ -8,6 +8,7 @@ from PIL import Image
 
 from contract import InvalidMessage
 from contract.thumbnails import decode_thumbnails
+from worker.core.errors import Transient
 from worker.core.thumbnails import make_thumbnail
 from worker.services.thumbnails import Thumbnails
 from worker.testing import MemoryIndex, MemoryObjects, make_row
@@ -58,11 +59,27 @@ def test_each_has_its_thumbnail_or_its_reason() -> None:
         {"object_key": "a.jpg"},
         {"image": given},
     ]
-    make = Thumbnails(objects, index, max_image_bytes=10_000, object_seconds=1)
+    make = Thumbnails(objects, index, max_image_bytes=10_000, call_seconds=1)
     result = make(decode_thumbnails({"items": items, "side": 32}))
     assert [made is not None for made in result["thumbnails"]] == [False, True, False, False, True, True]
     assert [error is None for error in result["errors"]] == [False, True, False, False, True, True]
     assert result["errors"][2] == "not indexed"
+
+
+def test_a_slow_bucket_keeps_nobody_waiting() -> None:
+    """What is not read in time says so; what cannot be read for another reason is told, and the others are made."""
+    body = picture(Image.new("RGB", (90, 60), "blue"))
+    objects = MemoryObjects({"a.jpg": body}, failing={"b.jpg": Transient("broke off")})
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.4
+        return now[0]
+
+    make = Thumbnails(objects, MemoryIndex(), max_image_bytes=10_000, call_seconds=1, monotonic=clock)
+    keys = ["b.jpg", "a.jpg", "a.jpg", "a.jpg"]
+    result = make(decode_thumbnails({"items": [{"object_key": key} for key in keys]}))
+    assert result["errors"] == ["broke off", None, "not in time", "not in time"]
 
 
 @pytest.mark.parametrize(
