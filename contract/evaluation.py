@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Self, TypedDict
 
 from pydantic import AfterValidator, Field, model_validator
 
-from contract.messages import Int64, ObjectKey, ProfileName, Versioned, decode
+from contract.decoding import Int64, ObjectKey, ProfileName, Versioned, decode_as
 from contract.profiles import PROFILES
 
 MAX_SAMPLE: Final = 1000
@@ -136,4 +136,4 @@ class EvaluationResult(TypedDict):
 
 def decode_evaluate(arguments: Mapping[str, Any]) -> Evaluating:
     """Decode a call for a part of an evaluation. It raises `InvalidMessage`."""
-    return decode(Evaluating, arguments)
+    return decode_as(Evaluating, arguments)
