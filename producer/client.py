@@ -12,6 +12,7 @@ from weakref import WeakSet
 from contract import (
     DELETE,
     DUPLICATES,
+    EVALUATE,
     MAX_EVENTS,
     MEMBERS,
     REINDEX,
@@ -21,6 +22,8 @@ from contract import (
     THUMBNAILS,
     VERSION,
     DeadLetter,
+    EvaluationReport,
+    EvaluationResult,
     Item,
     Member,
     MembersResult,
@@ -50,6 +53,7 @@ from producer.dead_letters import DeadLetters
 from producer.decisions import Decisions, pairs_of
 from producer.duplicates import read_groups
 from producer.enqueuing import EnqueueResult, encode_event, enqueue_all
+from producer.evaluation import EvaluateArguments, evaluate_arguments
 from producer.jobs import call_patiently
 from producer.publisher import Publisher
 from producer.settings import ClientSettings
@@ -450,6 +454,43 @@ class Client:
     @property
     def _decisions(self) -> Decisions:
         return Decisions(self._connections.ledger.connection)
+
+    def evaluate(
+        self,
+        *,
+        progress: Callable[[EvaluationResult], None] | None = None,
+        timeout: float = 60.0,
+        **arguments: Unpack[EvaluateArguments],
+    ) -> EvaluationReport:
+        """Measure how well the profiles find changed copies of your own pictures, and how often they are wrong.
+
+        Workers read some of the pictures, change each in many ways, and hash all. If it is interrupted, the same call
+        goes on where it was, for a day.
+
+        Args:
+            progress: told again and again how far it is.
+            timeout: seconds to wait for one part, which takes about 2. A service that fails is asked again for twice
+                as long.
+            arguments: exactly one of `company_id`, the tenant whose pictures are sampled, and `keys`, objects that
+                need not be indexed; and what else `contract.Evaluating` says.
+
+        Raises:
+            InvalidMessage: also where there are too few pictures that can be used.
+        """
+        message = evaluate_arguments(arguments)
+        while True:
+            result = cast(
+                "EvaluationResult",
+                call_patiently(
+                    lambda: self._calls(EVALUATE, message, timeout=timeout),
+                    patience=2 * timeout,
+                    pause=self._connections.closing.wait,
+                ),
+            )
+            if progress is not None:
+                progress(result)
+            if result["report"] is not None:
+                return result["report"]
 
     def outstanding(self) -> int:
         """Count the events that were accepted and have not ended. It asks only the ledger, and may be polled."""

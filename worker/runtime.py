@@ -14,6 +14,7 @@ import structlog
 
 from contract import (
     DeleteResult,
+    EvaluationResult,
     IngestResult,
     InvalidMessage,
     Match,
@@ -27,6 +28,7 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
     decode_delete,
+    decode_evaluate,
     decode_members,
     decode_reindex,
     decode_search,
@@ -56,6 +58,7 @@ from worker.services.chances import Chances
 from worker.services.deaths import Deaths
 from worker.services.decoders import Decoders
 from worker.services.duplicates import Duplicates
+from worker.services.evaluation import Evaluation
 from worker.services.fuse import Blown, Fuse, FuseRules
 from worker.services.guards import GuardedIndex, GuardedObjects
 from worker.services.helpers import Helpers
@@ -432,6 +435,15 @@ class Runtime:
             index.profile,
             Decisions(connection).of,
             lambda company_id, chance: chances.of(company_id).typical_distance(chance),
+        )
+        return job(wanted)
+
+    def evaluate(self, message: dict[str, Any]) -> EvaluationResult:
+        """Answer `lookalike.evaluate`: a part of an evaluation."""
+        wanted = decode_evaluate(message)
+        settings = self.settings
+        job = Evaluation(
+            self.objects, self.index_of(None), self.jobs, object_seconds=settings.object_seconds, now=time.monotonic
         )
         return job(wanted)
 

@@ -13,6 +13,7 @@ from celery.worker.request import Request
 from contract import (
     DELETE,
     DUPLICATES,
+    EVALUATE,
     INGEST,
     MEMBERS,
     REINDEX,
@@ -22,6 +23,7 @@ from contract import (
     SWEEP,
     THUMBNAILS,
     DeleteResult,
+    EvaluationResult,
     IngestResult,
     InvalidMessage,
     MembersResult,
@@ -147,6 +149,12 @@ def _register_jobs(app: Celery, runtimes: Runtimes) -> None:
         """Do the next step of grouping a tenant's pictures, or hand out a page of the groups."""
         with _told():
             return runtimes.current().duplicates(_keywords(args, message))
+
+    @app.task(name=EVALUATE, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def evaluate(*args: Any, **message: Any) -> EvaluationResult:
+        """Hash some more pictures and their changed copies, and in the end say how well the profiles tell them."""
+        with _told():
+            return runtimes.current().evaluate(_keywords(args, message))
 
 
 @contextmanager

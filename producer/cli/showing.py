@@ -25,13 +25,18 @@ class NotWritten(LookalikeError):
 
 
 def write_page(file: Path, pieces: Iterable[str]) -> None:
-    """Write a page, whole or not at all.
+    """Write a page, as `write_file` does."""
+    write_file(file, (piece.encode() for piece in pieces))
+
+
+def write_file(file: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file, whole or not at all.
 
     Raises:
         NotWritten: the folder is not there, full, or not ours.
     """
     try:
-        with NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False) as draft:
+        with NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as draft:
             try:
                 draft.writelines(pieces)
                 draft.flush()
