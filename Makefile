@@ -7,7 +7,7 @@ COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest chaos format fuzz-hash sanitize-hash bench \
+.PHONY: help install demo test lint types architecture pytest browser chaos format fuzz-hash sanitize-hash bench \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -27,7 +27,7 @@ $(INSTALLED): requirements/build.txt requirements/dev.txt pyproject.toml worker/
 demo: $(INSTALLED) ## Start everything, ingest real pictures, search, show what was found, stop
 	$(BIN)/lookalike demo
 
-test: lint types architecture pytest ## Everything that must hold: lint, types, architecture, tests
+test: lint types architecture browser pytest ## Everything that must hold: lint, types, architecture, tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -43,6 +43,13 @@ architecture: $(INSTALLED)
 # Two at once, however many cores there are: each has servers of its own, and mostly waits for them.
 pytest: $(INSTALLED) ## Only the tests; ARGS="-k hashing" narrows them
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+# Tests of pages need a browser. Who may not install one is told, and those tests are skipped.
+browser: ## Install Debian's Chromium, for the tests of pages, where there is none and root may
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get -qq update; \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium >/dev/null; }; } || \
+		echo "No Chromium: the tests of pages are skipped. To have them: apt-get install chromium"
 
 chaos: $(INSTALLED) ## Break the stack in every way under load, and check what became of each event; ARGS="--list"
 	$(BIN)/python -m tests.chaos $(ARGS)

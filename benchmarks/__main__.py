@@ -8,7 +8,19 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import agreement, chance, downloads, enqueue_rate, growth, hashing, ingest_rate, report, searching
+from benchmarks import (
+    agreement,
+    blanks,
+    chance,
+    downloads,
+    duplicates,
+    enqueue_rate,
+    growth,
+    hashing,
+    ingest_rate,
+    report,
+    searching,
+)
 from benchmarks.section import Section
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -20,6 +32,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
     growth.SECTION,
     enqueue_rate.SECTION,
     searching.SECTION,
+    duplicates.SECTION,
+    blanks.SECTION,
     chance.SECTION,
 )
 

@@ -92,12 +92,12 @@ def _perception() -> Callable[[Path], bytes]:
 def _imagededup() -> Callable[[Path], bytes]:
     # What these packages import beside the hashes are neural networks, which need torch.
     for package in ("imagededup.methods", "imagededup.utils"):
-        _enter(package)
+        enter(package)
     hasher = import_module("imagededup.methods.hashing").AHash(verbose=False)
     return lambda file: bytes.fromhex(hasher.encode_image(image_file=str(file)))
 
 
-def _enter(package: str) -> None:
+def enter(package: str) -> None:
     """Make the modules of a package importable, without running its `__init__`."""
     parent, _, name = package.partition(".")
     found = find_spec(parent)

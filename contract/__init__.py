@@ -6,6 +6,7 @@ Lookalike:
     app.send_task(contract.INGEST, kwargs=..., queue=contract.QUEUES[contract.INGEST])
 """
 
+from contract.decoding import MAX_EVENTS, MAX_LIMIT, MAX_MEMBERS, VERSION
 from contract.errors import (
     InvalidMessage,
     LookalikeError,
@@ -14,12 +15,20 @@ from contract.errors import (
     QueryRejected,
     ServiceUnavailable,
 )
+from contract.evaluation import (
+    DEFAULT_FALSE_MATCH_RATE,
+    DEFAULT_SAMPLE,
+    EVALUATED,
+    MAX_SAMPLE,
+    Evaluating,
+    EvaluationReport,
+    EvaluationResult,
+    ProfileEvaluation,
+    Recommendation,
+    decode_evaluate,
+)
 from contract.identity import row_id
 from contract.messages import (
-    MAX_EVENTS,
-    MAX_LIMIT,
-    MAX_MEMBERS,
-    VERSION,
     Item,
     Query,
     Reindexing,
@@ -70,15 +79,19 @@ from contract.results import (
 
 __all__ = [
     "ALL_QUEUES",
+    "DEFAULT_FALSE_MATCH_RATE",
+    "DEFAULT_SAMPLE",
     "DELETE",
     "DUPLICATES",
     "EVALUATE",
+    "EVALUATED",
     "INGEST",
     "INGEST_QUEUE",
     "MAX_BITS",
     "MAX_EVENTS",
     "MAX_LIMIT",
     "MAX_MEMBERS",
+    "MAX_SAMPLE",
     "MEMBERS",
     "PROFILES",
     "QUARANTINE_QUEUE",
@@ -93,6 +106,9 @@ __all__ = [
     "VERSION",
     "DeadLetter",
     "DeleteResult",
+    "Evaluating",
+    "EvaluationReport",
+    "EvaluationResult",
     "IngestResult",
     "InvalidMessage",
     "Item",
@@ -104,10 +120,12 @@ __all__ = [
     "Orientation",
     "Overloaded",
     "Profile",
+    "ProfileEvaluation",
     "Query",
     "QueryNotFound",
     "QueryRejected",
     "Reason",
+    "Recommendation",
     "ReindexResult",
     "Reindexing",
     "SearchManyResult",
@@ -117,6 +135,7 @@ __all__ = [
     "UploadEvent",
     "WhichMembers",
     "decode_delete",
+    "decode_evaluate",
     "decode_event",
     "decode_ingest",
     "decode_members",

@@ -62,7 +62,7 @@ class Match(TypedDict):
         chance: how many unrelated pictures of those searched are expected by chance at this distance or nearer.
         count: how many pictures have this vector, this one included. Of them, this one was indexed first.
         members: the first of those pictures, in the order of their ids; `lookalike.members` has the rest.
-        kind: what it is, where that was to be verified.
+        kind: what this one is, where that was to be verified. Its members may be something else: see `collapse`.
         verified_distance: the Hamming distance by the hash of 256 bits, in the nearest orientation, where verified.
         orientation: how the query's picture has to be turned to look like this one, where verified.
     """

@@ -190,7 +190,9 @@ def _search(client: Client, uploads: Sequence[Upload]) -> Found:
     found: dict[Upload, Sequence[Match]] = {}
     for company_id in _COMPANIES:
         asked = [one for one in uploads if one.event.company_id == company_id and one.change != ORIGINAL]
-        answer = client.search_many(map(_query, asked), company_id=company_id, limit=len(uploads), fresh=True)
+        answer = client.search_many(
+            map(_query, asked), company_id=company_id, limit=len(uploads), fresh=True, collapse=False
+        )
         found |= zip(asked, answer["results"], strict=True)
     return found
 

@@ -110,8 +110,9 @@ def readable(arguments: Arguments) -> str:
     shown = dict(arguments)
     if "query" in shown:
         shown["query"] = shorten(shown["query"])
-    if "queries" in shown:
-        shown["queries"] = list(map(shorten, shown["queries"]))
+    for several in ("queries", "items"):
+        if several in shown:
+            shown[several] = list(map(shorten, shown[several]))
     return repr(shown)
 
 

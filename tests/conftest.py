@@ -13,6 +13,11 @@ settings.register_profile("lookalike", deadline=None)
 settings.load_profile("lookalike")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the pictures of the documentation be taken by the tests that take them anyway."""
+    parser.addoption("--screenshots", help="keep the screenshots of pages in this folder")
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Valkey, Milvus and the OSS stand-in, without workers. They stop with the tests, however those end."""

@@ -12,6 +12,8 @@ from celery.worker.request import Request
 
 from contract import (
     DELETE,
+    DUPLICATES,
+    EVALUATE,
     INGEST,
     MEMBERS,
     REINDEX,
@@ -19,7 +21,9 @@ from contract import (
     SEARCH_MANY,
     STATS,
     SWEEP,
+    THUMBNAILS,
     DeleteResult,
+    EvaluationResult,
     IngestResult,
     InvalidMessage,
     MembersResult,
@@ -32,6 +36,8 @@ from contract import (
     SearchResult,
     ServiceUnavailable,
 )
+from contract.duplicates import DuplicatesResult
+from contract.thumbnails import ThumbnailsResult
 from worker.consumer import Enduring
 from worker.core.errors import Busy, Misconfigured, Transient
 from worker.runtimes import Runtimes
@@ -98,17 +104,23 @@ def _register_reads(app: Celery, runtimes: Runtimes) -> None:
     @app.task(name=SEARCH, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def search(*args: Any, **message: Any) -> SearchResult:
         """Find the pictures that look like one."""
-        return runtimes.current().search(_keywords(args, message))
+        return runtimes.current().answers.search(_keywords(args, message))
 
     @app.task(name=SEARCH_MANY, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def search_many(*args: Any, **message: Any) -> SearchManyResult:
         """Find the pictures that look like each of 1 to 100."""
-        return runtimes.current().search_many(_keywords(args, message))
+        return runtimes.current().answers.search_many(_keywords(args, message))
 
     @app.task(name=MEMBERS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def members(*args: Any, **message: Any) -> MembersResult:
         """Read a page of the pictures that have one vector."""
-        return runtimes.current().members(_keywords(args, message))
+        return runtimes.current().answers.members(_keywords(args, message))
+
+    @app.task(name=THUMBNAILS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def thumbnails(*args: Any, **message: Any) -> ThumbnailsResult:
+        """Make small JPEGs of 1 to 100 pictures."""
+        with _told():
+            return runtimes.current().answers.thumbnails(_keywords(args, message))
 
 
 def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
@@ -116,7 +128,7 @@ def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
     def stats() -> dict[str, dict[str, int]]:
         """Count the rows of the collections."""
         with _told():
-            return runtimes.current().stats()
+            return runtimes.current().answers.stats()
 
     @app.task(name=SWEEP, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def sweep() -> dict[str, int]:
@@ -130,7 +142,19 @@ def _register_jobs(app: Celery, runtimes: Runtimes) -> None:
     def reindex(*args: Any, **message: Any) -> ReindexResult:
         """Enqueue the next page of pictures that a profile lacks."""
         with _told():
-            return runtimes.current().reindex(_keywords(args, message))
+            return runtimes.current().answers.reindex(_keywords(args, message))
+
+    @app.task(name=DUPLICATES, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def duplicates(*args: Any, **message: Any) -> DuplicatesResult:
+        """Do the next step of grouping a tenant's pictures, or hand out a page of the groups."""
+        with _told():
+            return runtimes.current().answers.duplicates(_keywords(args, message))
+
+    @app.task(name=EVALUATE, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def evaluate(*args: Any, **message: Any) -> EvaluationResult:
+        """Hash some more pictures and their changed copies, and in the end say how well the profiles tell them."""
+        with _told():
+            return runtimes.current().answers.evaluate(_keywords(args, message))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from contract import LookalikeError
-from producer.cli import dead, delete, enqueue, plugins, reindex, search, status
+from producer.cli import dead, delete, duplicates, enqueue, evaluate, plugins, reindex, search, status
 from producer.cli.output import complain
 
 _FAILED: Final = 1
@@ -78,7 +78,9 @@ def _options(
 program.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 program.command(epilog=search.EXAMPLES)(search.search)
 program.command()(delete.delete)
+program.command(epilog=duplicates.EXAMPLES)(duplicates.duplicates)
 program.command(epilog=reindex.EXAMPLES)(reindex.reindex)
+program.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 program.command(epilog=status.EXAMPLES)(status.status)
 program.add_typer(dead.group, name="dead")
 

@@ -27,6 +27,10 @@ class Bar:
         """Show how far it is, of a total that is known by now."""
         self._progress.update(self._task, completed=done, total=total)
 
+    def doing(self, description: str, done: int, total: int) -> None:
+        """Show what is being done, and how far that is."""
+        self._progress.update(self._task, description=description, completed=done, total=total, events=None)
+
     def enqueued(self, events: int) -> None:
         """Show the number of events that are enqueued."""
         self.events = events
@@ -43,6 +47,8 @@ class Bar:
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
+        if task.fields["events"] is None:
+            return Text(f"{task.percentage:.0f} %")
         rate = task.fields["events"] / task.elapsed if task.elapsed else 0.0
         return Text(f"{task.fields['events']:,} events, {rate:,.0f}/s")
 

@@ -1,5 +1,6 @@
 """`lookalike search`."""
 
+import binascii
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -7,18 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from contract import MAX_LIMIT, MAX_MEMBERS
+from producer.arguments import MAX_IMAGE_BYTES
 from producer.cli.options import STDIN, AsJson, CompanyId, Timeout, readable_file
 from producer.cli.output import count, print_json, print_table
 from producer.cli.session import open_client
+from producer.cli.showing import Html, write_page
 
 if TYPE_CHECKING:
     from contract import SearchResult
+    from producer.client import Client
 
 EXAMPLES: Final = """\b
 Examples:
   lookalike search --key photos/1.jpg --company-id 7
   lookalike search --image cat.png --company-id 7 --max-distance 5
-  lookalike search --image cat.png --company-id 7 --max-chance 0.01 --verify
+  lookalike search --image cat.png --company-id 7 --max-chance 0.01 --verify --html found.html
   lookalike search --vector ffd8c0e0f0f8fcfe --all-companies --json
   curl -s example.com/cat.png | lookalike search --image - --company-id 7
 """
@@ -80,6 +84,7 @@ def search(
         typer.Option("--verify", help="Look at each match again, turned too, and say what it is; needs a PDQ profile."),
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="See every write acknowledged before; slower.")] = False,
+    html: Html = None,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
 ) -> None:
@@ -88,10 +93,11 @@ def search(
         raise typer.BadParameter("One of --key, --image, --vector, --meta-id is needed.")
     if company_id is None and not all_companies:
         raise typer.BadParameter("--company-id is needed; only --all-companies searches across tenants.")
+    given = None if image is None else _read(image)
     with open_client(ctx) as client:
         result = client.search(
             object_key=object_key,
-            image=sys.stdin.buffer if image == STDIN else image,
+            image=given,
             vector=vector,
             meta_id=meta_id,
             company_id=company_id,
@@ -107,10 +113,47 @@ def search(
             verify=verify,
             timeout=timeout,
         )
+        if html is not None:
+            _write(client, html, result, _asked_for(object_key, given, meta_id, company_id), timeout)
     if as_json:
         print_json(result)
     else:
         _show(result)
+
+
+def _read(file: Path) -> bytes:
+    """The picture; of what is larger than can be sent, no more than tells so."""
+    if file == STDIN:
+        return sys.stdin.buffer.read(MAX_IMAGE_BYTES + 1)
+    with file.open("rb") as stream:
+        return stream.read(MAX_IMAGE_BYTES + 1)
+
+
+def _asked_for(
+    object_key: str | None, image: bytes | None, meta_id: int | None, company_id: int | None
+) -> dict[str, object] | None:
+    """The query's picture, as thumbnails are asked for; a hash has none."""
+    if image is not None:
+        return {"image": binascii.b2a_base64(image, newline=False).decode()}
+    if object_key is not None:
+        return {"object_key": object_key}
+    return None if meta_id is None else {"meta_id": meta_id, "company_id": company_id}
+
+
+def _write(
+    client: "Client", file: Path, result: "SearchResult", asked_for: dict[str, object] | None, timeout: float
+) -> None:
+    from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
+    from producer.pages import render_search  # noqa: PLC0415 - so is Jinja
+
+    matches = [{"meta_id": match["meta_id"], "company_id": match["company_id"]} for match in result["matches"]]
+    with show_progress(len(matches), "thumbnails") as bar:
+        query = next(client.thumbnails([asked_for], timeout=timeout))[0] if asked_for else None
+        thumbnails = []
+        for thumbnail in client.thumbnails(matches, timeout=timeout):
+            thumbnails.append(thumbnail)
+            bar.read(1)
+    write_page(file, [render_search(result, query, thumbnails)])
 
 
 def _show(result: "SearchResult") -> None:

@@ -1,15 +1,17 @@
 """Several profiles at once, and a new one that is filled while serving goes on."""
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pymilvus import DataType, MilvusClient
 
 from contract import InvalidMessage, ServiceUnavailable
 from producer import Client
-from tests.corpus import photos
+from tests.corpus import encode, photos
 from tests.integration.conftest import client_settings
 from tests.integration.processes import ADDRESSES, Worker, on_own_databases, settled
 from worker.adapters.oss import OssObjectStore
@@ -136,3 +138,57 @@ def test_a_profile_is_filled_from_a_collection_of_another_making(
             client.reindex("dhash", source="nowhere", timeout=2)
     found = rows(milvus, f"{COLLECTION}_dhash")
     assert found.keys() == {key for n, key in enumerate(keys) if n != 3}
+
+
+def test_an_answer_says_what_it_is(
+    start: Callable[[str, str], Worker], environment: Mapping[str, str], bucket: OssObjectStore
+) -> None:
+    """Through the queue: copies as one match with its members, a second look, thresholds by chance, blank pictures."""
+    with Image.open(BytesIO(photos()["coffee.png"])) as opened:
+        photo = opened.convert("RGB")
+    copies = {
+        "answers/original.png": encode(photo, "PNG"),
+        "answers/same.png": encode(photo, "PNG"),
+        "answers/small.jpg": encode(photo.resize((300, 200)), "JPEG", quality=90),
+        "answers/mirrored.jpg": encode(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "JPEG"),
+        "answers/blank.png": encode(Image.new("RGB", (64, 64), "white"), "PNG"),
+        "answers/other.jpg": photos()["rocket.jpg"],
+    }
+    for key, body in copies.items():
+        bucket.put(key, body)
+    with Client(client_settings(environment)) as client, start("answers", "ahash,pdq.upright"):
+        for n, key in enumerate(copies):
+            client.enqueue(key, meta_id=n, company_id=COMPANY + 1)
+            settled(client)
+        asked: dict[str, Any] = {"company_id": COMPANY + 1, "fresh": True}
+        looked = client.search(object_key="answers/original.png", verify=True, collapse=False, **asked)["matches"]
+        kinds = {match["object_key"]: match["kind"] for match in looked}
+        assert kinds == {
+            "answers/original.png": "same_bytes",
+            "answers/same.png": "same_bytes",
+            "answers/small.jpg": "resized",
+            "answers/mirrored.jpg": "rotated_or_mirrored",
+            "answers/other.jpg": "probably_chance",
+        }
+        (first, *_) = client.search(meta_id=1, **asked)["matches"]
+        assert (first["meta_id"], first["count"]) == (0, 3)
+        assert {member["meta_id"] for member in first["members"]} == {0, 1, 2}
+        members = list(client.members_of(1, company_id=COMPANY + 1, page=1))
+        assert {member["meta_id"] for member in members} == {0, 1, 2}
+        by_pdq = client.search(meta_id=0, hash="pdq.upright", max_distance=31, **asked)
+        assert (by_pdq["hash"], by_pdq["matches"][0]["count"]) == ("pdq.upright", 2)
+        assert client.search(object_key="answers/blank.png", max_distance=0, **asked)["matches"] == []
+        blank = client.search(object_key="answers/blank.png", max_distance=0, low_quality=True, **asked)["matches"]
+        assert [(match["meta_id"], match["quality"]) for match in blank] == [(4, 0)]
+        near = client.search(meta_id=0, max_chance=10.0, **asked)["matches"]
+        assert near[0]["meta_id"] == 0
+        assert all(match["chance"] <= 10 for match in near)
+        for wrong, said in (
+            ({"hash": "md5"}, "there is no profile"),
+            ({"hash": "dhash"}, r"the workers serve ahash, pdq\.upright"),
+            ({"max_distance": 65}, "ahash has 64 bits"),
+            ({"max_distance": 3, "max_chance": 0.1}, "one of them"),
+            ({"max_chance": -1.0}, "max_chance"),
+        ):
+            with pytest.raises(InvalidMessage, match=said):
+                client.search(meta_id=0, **asked, **wrong)

@@ -23,9 +23,10 @@ from worker.core.fingerprinting import mirrored
 Floats = NDArray[np.floating[Any]]
 Words = NDArray[np.uint64]
 
-# So many pairs make a share that is known to a third. Below, it is extrapolated from the distances above.
+# So many pairs make a share that is known to a third. Below, it is extrapolated from the distances above, as far as it
+# takes to see the share grow by this factor.
 _ENOUGH_PAIRS: Final = 10
-_SLOPE_BITS: Final = 3
+_SLOPE_FACTOR: Final = 4
 # Pairs that are compared at once: 8 MB of words.
 _BLOCK_PAIRS: Final = 1 << 20
 _LEAST_SHAPE: Final = 0.02
@@ -68,6 +69,11 @@ class Estimate:
     def max_distance(self, vector: bytes, max_chance: float) -> int | None:
         """The largest distance at which no more than so many are expected; None where there are more even at 0."""
         within = np.flatnonzero(self.total * self._rates(vector) <= max_chance)
+        return int(within[-1]) if within.size else None
+
+    def typical_distance(self, max_chance: float) -> int | None:
+        """As `max_distance`, for a picture of the tenant's of which nothing is known: by the shares alone."""
+        within = np.flatnonzero(self.total * self.shares <= max_chance)
         return int(within[-1]) if within.size else None
 
     def _rates(self, vector: bytes) -> Floats:
@@ -115,8 +121,9 @@ def _shares(counts: NDArray[np.int64], bits: int) -> Floats:
     if not known.size:
         return _of_even_bits(bits)
     first = int(known[0])
-    above = min(first + _SLOPE_BITS, bits)
-    slope = max(0.0, float(np.log(shares[above] / shares[first]))) / max(1, above - first)
+    grown = np.flatnonzero(pairs >= _SLOPE_FACTOR * pairs[first])
+    above = int(grown[0]) if grown.size else bits
+    slope = float(np.log(shares[above] / shares[first])) / max(1, above - first)
     shares[:first] = shares[first] * np.exp(-slope * (first - np.arange(first)))
     return np.maximum(np.minimum(shares, 1.0), _of_even_bits(bits))
 

@@ -1,7 +1,7 @@
 """From a picture's bytes to its hashes by several profiles, with one decode."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -85,33 +85,51 @@ def fingerprint(image: Image.Image, profiles: Sequence[Profile], body: bytes) ->
         profiles: in the order in which hashes are wanted.
         body: the bytes that it was opened from.
     """
-    shown: dict[bool, Image.Image] = {}
-    grey: dict[bool, Image.Image] = {}
+    stored = shown = _Picture(image)
+    if any(profile.upright for profile in profiles):
+        turned = upright(image)
+        shown = stored if turned is image else _Picture(turned)
     hashes = []
     for profile in profiles:
         if profile.name == _DRAFT:
             hashes.append(_draft(body))
             continue
-        form = profile.upright
-        if form not in shown:
-            shown[form] = upright(image) if form else image
-        if profile.algorithm == _PDQ:
-            coefficients, score = pdq.transform(_rgb_or_grey(shown[form]))
-            hashes.append(Hash(profile.name, pdq.pack(coefficients), score))
-            continue
-        if form not in grey:
-            grey[form] = shown[form].convert("L")
-        grid = GRIDS[profile.algorithm]
-        small = grid.shrink(grey[form])
-        hashes.append(Hash(profile.name, grid.vector(small), quality(small)))
+        vector, score = (shown if profile.upright else stored).hash(profile.algorithm)
+        hashes.append(Hash(profile.name, vector, score))
     return Fingerprint(image.width, image.height, tuple(hashes))
+
+
+class _Picture:
+    """A picture of which several hashes are made. What they share is made once, and so is each hash."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self._image = image
+        self._hashes: dict[str, tuple[bytes, int]] = {}
+
+    @cached_property
+    def _grey(self) -> Image.Image:
+        return self._image.convert("L")
+
+    def hash(self, algorithm: str) -> tuple[bytes, int]:
+        """The vector and the quality."""
+        if algorithm not in self._hashes:
+            self._hashes[algorithm] = self._make(algorithm)
+        return self._hashes[algorithm]
+
+    def _make(self, algorithm: str) -> tuple[bytes, int]:
+        if algorithm == _PDQ:
+            coefficients, score = pdq.transform(_rgb_or_grey(self._image))
+            return pdq.pack(coefficients), score
+        grid = GRIDS[algorithm]
+        small = grid.shrink(self._grey)
+        return grid.vector(small), quality(small)
 
 
 def orientations(body: bytes, profile: Profile) -> Mapping[Orientation, bytes]:
     """The vectors of a picture in all eight ways to lay it, as it is first.
 
-    Of a turned picture it is that of its turned thumbnail, or its turned frequencies: of a picture that was really
-    turned a bit or two may differ.
+    For the hashes of thumbnails these are turned, not the picture: of a picture that was really turned a bit or two
+    may differ. PDQ's are exact where the picture was not reduced first, as those of 1,024 pixels a side and more are.
 
     Raises:
         NotAnImage, TooLarge: as `Fingerprinter` does.
@@ -119,8 +137,8 @@ def orientations(body: bytes, profile: Profile) -> Mapping[Orientation, bytes]:
     with picture_errors(), open_picture(body) as image:
         shown = upright(image) if profile.upright else image
         if profile.algorithm == _PDQ:
-            coefficients, _ = pdq.transform(_rgb_or_grey(shown))
-            return {orientation: pdq.pack(pdq.turn(coefficients, turn)) for orientation, turn in _TURNS.items()}
+            vectors = pdq.orientations(_rgb_or_grey(shown))
+            return {orientation: vectors[turn] for orientation, turn in _TURNS.items()}
         grid = GRIDS[_AHASH if profile.name == _DRAFT else profile.algorithm]
         grey = shown.convert("L")
         columns, rows = grid.size

@@ -83,6 +83,8 @@ def upright(image: Image.Image) -> Image.Image:
 
     Its EXIF orientation is applied, transparency is laid over white, and more than 8 bits a sample are scaled to 8.
     """
+    # Pillow turns a TIFF itself when it is decoded, and forgets its orientation then.
+    image.load()
     turn = _turn(image)
     turned = image if turn is None else image.transpose(turn)
     if turned.mode in _DEEP:

@@ -115,7 +115,8 @@ class Chances:
         if sample.total < _ENOUGH and company_id is not None:
             everyone = self._index.sample(None, most)
             sample = Sample(everyone.vectors, sample.total)
-        return self._make(sample)
+        # The picture that is found is there, though the sample may not show it yet.
+        return self._make(Sample(sample.vectors, max(1, sample.total)))
 
 
 def _in_thread(work: Callable[[], None]) -> None:

@@ -85,7 +85,7 @@ class InMemoryClient:
         """Remember what was looked for."""
         self._answer()
         if image is not None:
-            image = image.read_bytes() if isinstance(image, Path) else image.read()
+            assert isinstance(image, bytes)
         self.searches.append({"image": image, **options})
         return {"hash": "ahash", "matches": self.matches}
 

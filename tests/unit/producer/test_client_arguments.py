@@ -84,4 +84,5 @@ def test_what_is_shown_of_an_image() -> None:
     message = search_arguments({"image": b"x" * 3000}, SCOPE)
     assert "<3000 bytes>" in readable(message)
     assert len(message["query"]["image"]) == 4000
-    assert readable({"items": [1]}) == "{'items': [1]}"
+    assert readable({"items": [{"meta_id": 1}]}) == "{'items': [{'meta_id': 1}]}"
+    assert readable({"items": [{"image": "x" * 4000}]}) == "{'items': [{'image': '<3000 bytes>'}]}"

@@ -7,11 +7,14 @@ from typing import Any
 import imagehash
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from contract import PROFILES, Orientation, Profile
 from tests.corpus import corpus, encode, photos
-from worker.core import fingerprinting
+from worker.core import fingerprinting, pdq
 from worker.core.canaries import canaries, canary_digests, versions
 from worker.core.errors import NotAnImage, TooLarge
 from worker.core.fingerprinting import Fingerprinter, mirrored, orientations
@@ -98,6 +101,25 @@ def test_a_picture_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(opened) == 1
 
 
+def test_a_picture_that_is_upright_is_hashed_once_for_both_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But twice where the forms differ."""
+    made: list[Image.Image] = []
+    transform = pdq.transform
+
+    def counted(image: Image.Image) -> Any:
+        made.append(image)
+        return transform(image)
+
+    monkeypatch.setattr("worker.core.pdq.transform", counted)
+    both = Fingerprinter([PROFILES["pdq"], PROFILES["pdq.upright"]])
+    plain = both(CORPUS["china.jpg"])
+    assert len(made) == 1
+    assert plain.hashes[0].vector == plain.hashes[1].vector
+    turned = both(CORPUS["china-rotated-by-exif.jpg"])
+    assert len(made) == 3
+    assert turned.hashes[0].vector != turned.hashes[1].vector
+
+
 @pytest.mark.parametrize("name", ["ahash", "dhash", "phash", "pdq"])
 def test_upright_is_as_it_is_shown(name: str) -> None:
     """EXIF's orientation is applied, alpha laid over white, 16 bits scaled: as if somebody had done it before."""
@@ -127,6 +149,53 @@ def test_every_orientation_is_undone(orientation: int) -> None:
         shown = encode(ImageOps.exif_transpose(image), "PNG")
     assert one(body, "ahash.upright") == one(shown, "ahash")
     assert one(body, "pdq.upright") == one(shown, "pdq")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", [2, 3, 6, 7])
+def test_every_format_is_turned_once(kind: str, orientation: int) -> None:
+    """Pillow turns a TIFF by itself when it is decoded, and no other."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(BytesIO(photos()["chelsea.png"])) as photo:
+        body = encode(photo, kind, exif=exif)
+    with Image.open(BytesIO(body)) as image:
+        shown = encode(ImageOps.exif_transpose(image), "PNG")
+    for name in ("dhash", "pdq"):
+        assert one(body, f"{name}.upright") == one(shown, name)
+        assert orientations(body, PROFILES[f"{name}.upright"])[Orientation.AS_IT_IS] == one(shown, name)
+
+
+@pytest.mark.parametrize(
+    ("mode", "transparency"), [("P", 3), ("P", bytes(range(0, 256, 16))), ("L", 100), ("RGB", (0, 0, 0)), ("1", 0)]
+)
+def test_transparency_of_every_kind_is_laid_over_white(mode: str, transparency: object) -> None:
+    """A colour that is transparent, or a transparency for each colour of a palette, is as good as an alpha channel."""
+    pixels = np.random.default_rng(3).integers(0, 2, (24, 32, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8) * 100
+    image = Image.fromarray(pixels)
+    image = image.quantize(16) if mode == "P" else image.convert(mode)
+    body = encode(image, "PNG", transparency=transparency)
+    with Image.open(BytesIO(body)) as opened:
+        shown = opened.convert("RGBA")
+    white = Image.new("RGBA", shown.size, "white")
+    laid = encode(Image.alpha_composite(white, shown).convert("RGB"), "PNG")
+    for name in ("ahash", "phash", "pdq"):
+        assert one(body, f"{name}.upright") == one(laid, name)
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))),
+    st.sampled_from([profile for profile in PROFILES.values() if profile.name != "ahash_draft"]),
+)
+def test_any_picture_has_a_hash_of_the_profiles_length(pixels: Any, profile: Profile) -> None:
+    """However small it is; its quality is within bounds, and what is mirrored twice is as before."""
+    body = encode(Image.fromarray(pixels), "BMP")
+    (hashed,) = Fingerprinter([profile])(body).hashes
+    assert len(hashed.vector) == profile.bytes
+    assert 0 <= hashed.quality <= 100
+    vectors = np.frombuffer(hashed.vector, np.uint8)[None]
+    assert (mirrored(mirrored(vectors, profile), profile) == vectors).all()
+    assert orientations(body, profile)[Orientation.AS_IT_IS] == hashed.vector
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
