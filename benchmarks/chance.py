@@ -1,8 +1,10 @@
 """How near the estimate of chance comes to a count: crops of photos, with copies planted among them."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -12,7 +14,8 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.jpegs import encode
-from benchmarks.photos import images, source
+from benchmarks.originals import find
+from benchmarks.photos import fit
 from benchmarks.section import Section, Table, Value
 from contract import PROFILES, Profile
 from worker.core.chance import Estimate
@@ -27,6 +30,7 @@ _LEAST_CROP: Final = 0.3
 # Of so many pairs or fewer, a count says little.
 _ENOUGH_PAIRS: Final = 10
 _QUARTER: Final = 4
+_DRAWS: Final = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +79,62 @@ def hash_crops(made: Iterable[tuple[int, Image.Image]], profiles: Sequence[Profi
     }
 
 
-def compare(profile: Profile, hashed: Hashed, queries: int, seed: int = 1) -> list[dict[str, Value]]:
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """One sample, and queries that are not in it, each by distance: of shape (queries, distances).
+
+    Attributes:
+        expected: what the estimate says.
+        counted: crops of other photos, scaled to the number of all crops.
+        pairs: of shape (distances,): such crops of all queries, as they were counted.
+    """
+
+    expected: NDArray[np.float64]
+    counted: NDArray[np.float64]
+    pairs: NDArray[np.int64]
+
+
+def compare(profile: Profile, hashed: Hashed, queries: int) -> list[dict[str, Value]]:
     """Compare the estimate with a count of all pairs of a query and a crop of another photo, by distance."""
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(hashed.vectors))
-    sampled, asked = order[:SAMPLE], order[-queries:]
-    estimate = Estimate.of(profile, hashed.vectors[sampled].tobytes(), len(hashed.vectors))
     distances = range(17) if profile.bits == PROFILES["ahash"].bits else range(0, 91, 6)
+    draws = [_draw(profile, hashed, queries, distances, seed) for seed in _DRAWS]
+    return [_row(profile, distance, draws, column) for column, distance in enumerate(distances)]
+
+
+def _draw(profile: Profile, hashed: Hashed, queries: int, distances: Sequence[int], seed: int) -> _Draw:
+    order = np.random.default_rng(seed).permutation(len(hashed.vectors))
+    sample = min(SAMPLE, len(order) - queries)
+    sampled, asked = order[:sample], order[sample : sample + queries]
+    estimate = Estimate.of(profile, hashed.vectors[sampled].tobytes(), len(hashed.vectors))
     words = np.ascontiguousarray(hashed.vectors).view(np.uint64)
-    counted = np.zeros((queries, len(distances)))
-    expected = np.zeros((queries, len(distances)))
+    expected, counted = np.zeros((2, len(asked), len(distances)))
+    pairs = np.zeros(len(distances), np.int64)
     for row, query in enumerate(asked):
         apart = np.bitwise_count(words ^ words[query]).sum(axis=1, dtype=np.int64)
         unrelated = np.sort(apart[hashed.originals != hashed.originals[query]])
-        # the count is of other photos alone, the estimate of all rows
-        counted[row] = np.searchsorted(unrelated, distances, side="right") * len(apart) / max(1, len(unrelated))
+        within = np.searchsorted(unrelated, distances, side="right")
+        pairs += within
+        counted[row] = within * len(apart) / len(unrelated)  # the estimate is of all rows
         expected[row] = estimate.chances(hashed.vectors[query].tobytes(), distances)
-    return [
-        _row(profile, distance, expected[:, column], counted[:, column]) for column, distance in enumerate(distances)
-    ]
+    return _Draw(expected, counted, pairs)
 
 
-def _row(
-    profile: Profile, distance: int, expected: NDArray[np.float64], counted: NDArray[np.float64]
-) -> dict[str, Value]:
+def _row(profile: Profile, distance: int, draws: Sequence[_Draw], column: int) -> dict[str, Value]:
+    expected = np.concatenate([draw.expected[:, column] for draw in draws])
+    counted = np.concatenate([draw.counted[:, column] for draw in draws])
+    ratios = [_ratio(draw.expected[:, column], draw.counted[:, column]) for draw in draws]
+    known = [ratio for ratio in ratios if ratio is not None]
     order = np.argsort(expected, kind="stable")
-    quarter = max(1, len(order) // _QUARTER)
+    quarter = len(order) // _QUARTER
     return {
         "profile": profile.name,
         "distance": distance,
+        "pairs": int(sum(draw.pairs[column] for draw in draws)),
         "counted": float(counted.mean()),
         "expected": float(expected.mean()),
         "ratio": _ratio(expected, counted),
+        "least": min(known, default=None),
+        "most": max(known, default=None),
         "ratio, least quarter": _ratio(expected[order[:quarter]], counted[order[:quarter]]),
         "ratio, most quarter": _ratio(expected[order[-quarter:]], counted[order[-quarter:]]),
     }
@@ -118,20 +146,30 @@ def _ratio(expected: NDArray[np.float64], counted: NDArray[np.float64]) -> float
 
 def run(console: Console, quick: bool) -> Iterator[Table]:
     """Compare for each profile."""
-    photos = list(images(_SIDE))
-    wanted, queries = (2_000, 200) if quick else (80_000, 2_000)
+    root = Path(os.environ.get("PHOTOS", "/"))
+    with console.status("photos"):
+        photos = [_opened(body) for body in find(root).values()]
+    wanted, queries = (2_000, 200) if quick else (84_000, 1_000)
     profiles = [PROFILES[name] for name in NAMES]
     with console.status(f"{wanted:,} crops"):
-        hashed = hash_crops(crops(photos, wanted, Random(1)), profiles)  # noqa: S311 - no secret
+        hashed = hash_crops(crops(photos, wanted, Random(1)), profiles)  # noqa: S311 - the same crops each time
     rows = [row for profile in profiles for row in compare(profile, hashed[profile.name], queries)]
-    notes = (f"Crops of photos of {source()}.", *_NOTES)
+    crops_made = ", ".join(f"{name} {len(one.vectors):,}" for name, one in hashed.items())
+    notes = (f"Crops of {len(photos)} photos, those of benchmarks.originals: {crops_made}.", *_NOTES)
     yield Table("chance", "Unrelated pictures expected by chance, and counted", rows, notes)
 
 
+def _opened(body: bytes) -> Image.Image:
+    with Image.open(BytesIO(body)) as image:
+        return fit(image.convert("RGB"), _SIDE)
+
+
 _NOTES: Final = (
+    "PHOTOS names the folder where Debian's packages were unpacked; without it those that are installed are taken.",
     "Every fifth crop is there twice, once smaller and of JPEG quality 60. Unrelated are crops of other photos.",
-    f"The sample is of {SAMPLE:,} crops.",
-    "Means of the queries. The quarters are those of the queries with the least and the most expected.",
+    f"{len(_DRAWS)} samples of {SAMPLE:,} crops each, and 1,000 queries for each sample, none of them in it.",
+    "A ratio is of what was expected to what was counted; least and most are those of one sample.",
+    "The quarters are those of the queries with the least and the most expected.",
     f"There is no ratio where fewer than {_ENOUGH_PAIRS} pairs were counted.",
 )
 

@@ -1,7 +1,6 @@
 """How many unrelated pictures lie by chance as near to a query as a match does.
 
-The left-right mirror of a picture has the statistics of the picture, but not its copies: what lies near the mirror
-does so by chance. That is the target-decoy method (Elias and Gygi, "Target-decoy search strategy for increased
+A mirror image has the statistics of the picture, but not its copies: what lies near the mirror does so by chance. That is the target-decoy method (Elias and Gygi, "Target-decoy search strategy for increased
 confidence in large-scale protein identifications by mass spectrometry", Nature Methods, 2007). Mirrors of the pictures
 of a sample are counted against that sample, which tells how often a distance comes about by chance in this tenant; the
 mirror of the query is counted too, for some pictures have more chance neighbours than others. The two are joined by
@@ -22,6 +21,8 @@ from worker.core.fingerprinting import mirrored
 
 Floats = NDArray[np.floating[Any]]
 Words = NDArray[np.uint64]
+
+_DHASH: Final = "dhash"
 
 # So many pairs make a share that is known to a third. Below, it is extrapolated from the distances above, as far as it
 # takes to see the share grow by this factor.
@@ -57,7 +58,7 @@ class Estimate:
         """Make an estimate of a sample of packed vectors, for a tenant of so many pictures."""
         packed = np.frombuffer(vectors, np.uint8).reshape(-1, profile.bytes)
         sample = _words(packed)
-        mirrors = _words(mirrored(packed, profile))
+        mirrors = _words(_decoys(packed, profile))
         counts = _count_within(mirrors, sample, profile.bits) - _own_within(mirrors, sample, profile.bits)
         return cls(profile, total, sample, _shares(counts, profile.bits), _shapes(counts))
 
@@ -80,10 +81,19 @@ class Estimate:
         """The probability that an unrelated picture differs in so many bits or fewer: of shape (bits + 1,)."""
         packed = np.frombuffer(vector, np.uint8)[None]
         others = self.sample[(self.sample != _words(packed)).any(axis=1)]
-        (counts,) = _count_within(_words(mirrored(packed, self.profile)), others, self.profile.bits)
+        (counts,) = _count_within(_words(_decoys(packed, self.profile)), others, self.profile.bits)
         rates = (self.shapes + counts) / (self.shapes / self.shares + len(others))
         rising: Floats = np.minimum(np.maximum.accumulate(rates), 1.0)
         return rising
+
+
+def _decoys(packed: NDArray[np.uint8], profile: Profile) -> NDArray[np.uint8]:
+    """The vectors of the mirrored pictures: left-right, but of difference hashes top-bottom.
+
+    A difference hash has a 0 both where a picture gets darker to the right and where it is flat. Left-right, the bits do
+    not tell which of them become ones; top-bottom, rows of bits change places, and that is exact.
+    """
+    return packed[:, ::-1] if profile.algorithm == _DHASH else mirrored(packed, profile)
 
 
 def _words(packed: NDArray[np.uint8]) -> Words:

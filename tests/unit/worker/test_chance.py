@@ -106,3 +106,13 @@ def test_a_query_meets_a_sample_of_one() -> None:
     alone = Estimate.of(AHASH, mirror, 1)
     apart = Estimate.of(AHASH, bytes([0b11001100] * 8), 1)
     assert alone.chances(query, [8]) > apart.chances(query, [8])
+
+
+def test_flat_pictures_meet_flat_pictures() -> None:
+    """Difference hashes of flat pictures have few ones, and so do their decoys."""
+    dhash = PROFILES["dhash"]
+    tossed = np.random.default_rng(6).random((COUNT, 64)) < 0.1
+    flat = np.packbits(tossed, axis=1)
+    (chance,) = Estimate.of(dhash, flat.tobytes(), COUNT).chances(flat[0].tobytes(), [10])
+    counted = ((tossed != tossed[0]).sum(axis=1) <= 10).sum()
+    assert chance == pytest.approx(counted, rel=0.5)
