@@ -1,10 +1,11 @@
 """How many unrelated pictures lie by chance as near to a query as a match does.
 
-A mirror image has the statistics of the picture, but not its copies: what lies near the mirror does so by chance. That is the target-decoy method (Elias and Gygi, "Target-decoy search strategy for increased
-confidence in large-scale protein identifications by mass spectrometry", Nature Methods, 2007). Mirrors of the pictures
-of a sample are counted against that sample, which tells how often a distance comes about by chance in this tenant; the
-mirror of the query is counted too, for some pictures have more chance neighbours than others. The two are joined by
-empirical Bayes: rates among pictures are taken for Gamma distributed and counts for Poisson (Robbins, 1956).
+A mirror image has the statistics of the picture, but not its copies: what lies near it does so by chance. That is the
+target-decoy method (Elias and Gygi, "Target-decoy search strategy for increased confidence in large-scale protein
+identifications by mass spectrometry", Nature Methods, 2007). Mirrors of the pictures of a sample are counted against
+that sample, which tells how often a distance comes about by chance in this tenant; the mirror of the query is counted
+too, for some pictures have more chance neighbours than others. The two are joined by empirical Bayes: rates among
+pictures are taken for Gamma distributed and counts for Poisson (Robbins, 1956).
 """
 
 from collections.abc import Sequence
@@ -90,8 +91,8 @@ class Estimate:
 def _decoys(packed: NDArray[np.uint8], profile: Profile) -> NDArray[np.uint8]:
     """The vectors of the mirrored pictures: left-right, but of difference hashes top-bottom.
 
-    A difference hash has a 0 both where a picture gets darker to the right and where it is flat. Left-right, the bits do
-    not tell which of them become ones; top-bottom, rows of bits change places, and that is exact.
+    A difference hash has a 0 both where a picture gets darker to the right and where it is flat. Left-right, the bits
+    do not tell which of them become ones; top-bottom, rows of bits change places, and that is exact.
     """
     return packed[:, ::-1] if profile.algorithm == _DHASH else mirrored(packed, profile)
 
