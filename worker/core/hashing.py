@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from io import BytesIO, UnsupportedOperation
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 import imagehash
 import numpy as np
@@ -25,8 +25,8 @@ BITS: Final = 64
 DRAFT_SIDE: Final = 256
 
 
-class FastThumbnail(NamedTuple):
-    """What the fast way makes of a picture.
+class Thumbnail(NamedTuple):
+    """What an average hash is made of.
 
     Attributes:
         width: of the picture, in pixels.
@@ -39,6 +39,27 @@ class FastThumbnail(NamedTuple):
     grey: bytes
 
 
+class Vector(bytes):
+    """An average hash that still knows what it was made of.
+
+    Attributes:
+        width: of the picture, in pixels.
+        height: the same.
+        grey: 64 bytes, row by row: the 8x8 pixels that were compared with their mean.
+    """
+
+    width: int
+    height: int
+    grey: bytes
+
+    @classmethod
+    def of(cls, thumbnail: Thumbnail, packed: bytes) -> Self:
+        """Make one of the packed bits."""
+        made = cls(packed)
+        made.width, made.height, made.grey = thumbnail
+        return made
+
+
 def create_vector(file: BinaryIO | bytes) -> bytes:
     """Compute the average hash of a picture.
 
@@ -49,7 +70,7 @@ def create_vector(file: BinaryIO | bytes) -> bytes:
 
     Returns:
         8 bytes: 64 bits in row-major order, the most significant bit first. It equals
-        `bytes.fromhex(str(imagehash.average_hash(image)))`.
+        `bytes.fromhex(str(imagehash.average_hash(image)))`. They are a `Vector`.
 
     Raises:
         NotAnImage: not a whole image of one of `FORMATS`.
@@ -171,9 +192,12 @@ def _create_vector(file: BinaryIO | bytes, *, fast: bool) -> bytes:
         body = _bytes(file)
         thumbnail = fast_thumbnail(body) if fast else None
         if thumbnail is not None:
-            return above_mean(thumbnail.grey)
+            return Vector.of(thumbnail, above_mean(thumbnail.grey))
         with open_picture(body) as image:
-            return _packed(imagehash.average_hash(image).hash)
+            # What imagehash begins with. It scales a picture of this size no more.
+            small = image.convert("L").resize((8, 8), Image.Resampling.LANCZOS)
+            shown = Thumbnail(image.width, image.height, small.tobytes())
+            return Vector.of(shown, _packed(imagehash.average_hash(small).hash))
 
 
 def _bytes(file: BinaryIO | bytes) -> bytes:
@@ -184,7 +208,7 @@ def _bytes(file: BinaryIO | bytes) -> bytes:
     return file.read()
 
 
-def fast_thumbnail(body: bytes, *, upright: bool = False) -> FastThumbnail | None:
+def fast_thumbnail(body: bytes, *, upright: bool = False) -> Thumbnail | None:
     """The 8x8 grey pixels of an average hash, the fast way; None where that does not take the picture.
 
     Args:
@@ -205,4 +229,4 @@ def fast_thumbnail(body: bytes, *, upright: bool = False) -> FastThumbnail | Non
             admitted = image.format == "JPEG" and image.size == (frame.width, frame.height)
             admitted = admitted and (is_upright(image) or not upright)
     grey = fasthash.thumbnail(body, frame) if admitted else None
-    return None if grey is None else FastThumbnail(frame.width, frame.height, grey)
+    return None if grey is None else Thumbnail(frame.width, frame.height, grey)

@@ -9,7 +9,7 @@ from contract import Kind, Orientation
 # "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm" (Facebook, 2019): unrelated pictures differ
 # in some 128 of 256 bits, and within 31 they are taken for the same.
 SAME_BITS: Final = 31
-# Measured in docs/answers.md: no two unrelated photos came nearer.
+# Measured, see docs/answers.md: of 25,440 pairs of unrelated photos the nearest were 88 bits apart, in any orientation.
 SIMILAR_BITS: Final = 80
 
 

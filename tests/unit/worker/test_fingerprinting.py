@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from contract import PROFILES, Orientation, Profile
 from tests.corpus import corpus, encode, photos
-from worker.core import fingerprinting, pdq
+from worker.core import fingerprinting, hashing, pdq
 from worker.core.canaries import canaries, canary_digests, versions
 from worker.core.errors import NotAnImage, TooLarge
 from worker.core.fingerprinting import Fingerprinter, mirrored, orientations
@@ -311,3 +311,10 @@ def test_a_fingerprint_is_plain_data() -> None:
     """Two of the same picture are equal."""
     made = Fingerprinter([PROFILES["ahash"]])(CORPUS["coffee.png"])
     assert made == Fingerprint(600, 400, made.hashes)
+
+
+def test_uploads_are_hashed_by_the_articles_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its own name, and whatever it returns is the vector."""
+    monkeypatch.setattr(hashing, "create_vector", lambda body: body[:8])
+    made = Fingerprinter([PROFILES["ahash"]])(b"12345678 and more")
+    assert made.hashes[0].vector == b"12345678"
