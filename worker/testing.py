@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from contract import LookalikeError, row_id
-from worker.core.errors import ObjectMissing, RowsRejected, Transient
+from worker.core.errors import Busy, ObjectMissing, RowsRejected, Transient
 from worker.core.fingerprints import LOW_QUALITY, Fingerprint, Hash, vector_key
 from worker.ports import Claimed, Download, Hit, Row, Sample, Scope
 
@@ -213,6 +213,33 @@ class MemoryClaims:
             yield time.monotonic() + self.lock_seconds
         finally:
             self.locked -= wanted
+
+
+@dataclass
+class MemoryJobs:
+    """The checkpoints of jobs. `busy` says that somebody else has them all."""
+
+    kept: dict[str, Any] = field(default_factory=dict)
+    busy: bool = False
+
+    def load(self, name: str) -> Any:
+        """Read a checkpoint."""
+        return self.kept.get(name)
+
+    def save(self, name: str, checkpoint: Any) -> None:
+        """Write a checkpoint."""
+        self.kept[name] = checkpoint
+
+    def drop(self, name: str) -> None:
+        """Forget a checkpoint."""
+        self.kept.pop(name, None)
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Have a job alone."""
+        if self.busy:
+            raise Busy(name)
+        yield
 
 
 def make_row(

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import redis
 
+from worker.adapters.redis_errors import redis_errors
 from worker.core.errors import Transient
 from worker.core.fingerprints import Hash
 from worker.ports import Claimed, Row
@@ -115,7 +116,7 @@ class RedisClaims:
         asked = list(ids)
         if not asked:
             return Claimed()
-        with _redis_errors():
+        with redis_errors():
             answers = self._claim(keys=self._keys(asked), args=[token, _CLAIM_SECONDS])
         known = dict(zip(asked, answers, strict=True))
         return Claimed(
@@ -129,7 +130,7 @@ class RedisClaims:
         ended = {row.id: _dump(row) for row in rows} | dict.fromkeys(failed, "")
         if not ended:
             return set()
-        with _redis_errors():
+        with redis_errors():
             lost = self._confirm(keys=self._keys(ended), args=[token, _ROW_SECONDS, _CLAIM_SECONDS, *ended.values()])
         asked = list(ended)
         return {asked[n - 1] for n in lost}
@@ -140,26 +141,18 @@ class RedisClaims:
         token = uuid4().hex
         keys = self._keys(ids)
         until = self._monotonic() + self._lock_seconds
-        with _redis_errors():
+        with redis_errors():
             locked = self._lock(keys=keys, args=[token, int(self._lock_seconds * 1000)])
         if not locked:
             raise Transient("another delete of the same picture is under way")
         try:
             yield until
         finally:
-            with suppress(Transient), _redis_errors():  # it ends by itself
+            with suppress(Transient), redis_errors():  # it ends by itself
                 self._unlock(keys=keys, args=[token])
 
     def _keys(self, ids: Iterable[int]) -> list[str]:
         return [f"{prefix}{id_}" for id_ in ids for prefix in (self._claim_prefix, self._row_prefix)]
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise Transient(f"the ledger's Redis: {type(error).__name__}: {error}") from error
 
 
 def _dump(row: Row) -> str:

@@ -1,14 +1,15 @@
 """The state of long jobs that is too large for JSON: a hash in the ledger's Redis for each, in values of a megabyte."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, cast
 
 import redis
 from redis.client import NEVER_DECODE
 
 from worker.adapters.jobs import RedisJobs
+from worker.adapters.redis_errors import redis_errors
 from worker.core.errors import Busy, Transient
 
 _KEPT_SECONDS: Final = 24 * 3600
@@ -45,7 +46,7 @@ class RedisJobState:
 
     def load(self, name: str) -> tuple[Any, int] | None:
         """Read a checkpoint, and the version that the next `save` is to replace; None where there is none."""
-        with _redis_errors():
+        with redis_errors():
             text, version = self._connection.hmget(_key(name), [_CHECKPOINT, _VERSION])
         return None if text is None else (json.loads(str(text)), int(str(version)))
 
@@ -55,7 +56,7 @@ class RedisJobState:
         Raises:
             Transient: it was replaced meanwhile, or Redis failed.
         """
-        with _redis_errors():
+        with redis_errors():
             count = int(str(self._connection.hget(_key(name), part) or 0))
             fields = [f"{part}:{number}" for number in range(count)]
             chunks = [self._read(_key(name), field) for field in fields]
@@ -92,7 +93,7 @@ class RedisJobState:
             Busy: another worker saved a step meanwhile. Nothing is written.
         """
         key, after = _key(name), (version or 0) + 1
-        with _redis_errors():
+        with redis_errors():
             arguments: list[Any] = ["" if version is None else version, after, _KEPT_SECONDS, int(anew)]
             written: list[Any] = [_CHECKPOINT, json.dumps(checkpoint)]
             for part, content in parts.items():
@@ -111,11 +112,3 @@ _AS_IT_IS: Final[dict[str, Any]] = {NEVER_DECODE: []}
 
 def _key(name: str) -> str:
     return f"{{lookalike}}:job:{name}"
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise Transient(f"the ledger's Redis: {type(error).__name__}: {error}") from error

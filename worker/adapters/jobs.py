@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import redis
 
+from worker.adapters.redis_errors import redis_errors
 from worker.core.errors import Busy, Transient
 
 _KEPT_SECONDS: Final = 24 * 3600
@@ -26,18 +27,18 @@ class RedisJobs:
 
     def load(self, name: str) -> Any:
         """Read a checkpoint; None where there is none."""
-        with _redis_errors():
+        with redis_errors():
             text = self._connection.get(_key(name))
         return None if text is None else json.loads(str(text))
 
     def save(self, name: str, checkpoint: Any) -> None:
         """Write a checkpoint, of what JSON can hold, in place of the one before."""
-        with _redis_errors():
+        with redis_errors():
             self._connection.set(_key(name), json.dumps(checkpoint), ex=_KEPT_SECONDS)
 
     def drop(self, name: str) -> None:
         """Forget a checkpoint."""
-        with _redis_errors():
+        with redis_errors():
             self._connection.delete(_key(name))
 
     @contextmanager
@@ -48,24 +49,16 @@ class RedisJobs:
             Busy: somebody else has it.
         """
         token = uuid4().hex
-        with _redis_errors():
+        with redis_errors():
             ours = self._connection.set(f"{_key(name)}:turn", token, nx=True, ex=_LOCK_SECONDS)
         if not ours:
             raise Busy("another worker is at this job")
         try:
             yield
         finally:
-            with suppress(Transient), _redis_errors():  # it ends by itself
+            with suppress(Transient), redis_errors():  # it ends by itself
                 self._unlock(keys=[f"{_key(name)}:turn"], args=[token])
 
 
 def _key(name: str) -> str:
     return f"{{lookalike}}:job:{name}"
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise Transient(f"the ledger's Redis: {type(error).__name__}: {error}") from error

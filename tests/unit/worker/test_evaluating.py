@@ -1,7 +1,6 @@
 """Evaluating, a few pictures a call."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -17,37 +16,10 @@ from worker.core.transforms import TRANSFORMS
 from worker.core.variants import hash_variants
 from worker.ports import Row
 from worker.services.evaluation import CALL_SECONDS, Evaluation
-from worker.testing import MemoryObjects, make_row
+from worker.testing import MemoryJobs, MemoryObjects, make_row
 
 FEW = ["mirror", "resize 50%", "exif turn"]
 NAMES = ["coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png"]
-
-
-@dataclass
-class Jobs:
-    """Checkpoints in memory."""
-
-    kept: dict[str, Any] = field(default_factory=dict)
-    busy: bool = False
-
-    def load(self, name: str) -> Any:
-        """Read a checkpoint."""
-        return self.kept.get(name)
-
-    def save(self, name: str, checkpoint: Any) -> None:
-        """Write a checkpoint."""
-        self.kept[name] = checkpoint
-
-    def drop(self, name: str) -> None:
-        """Forget a checkpoint."""
-        self.kept.pop(name, None)
-
-    @contextmanager
-    def turn(self, name: str) -> Iterator[None]:
-        """Have a job alone."""
-        if self.busy:
-            raise Busy(name)
-        yield
 
 
 @dataclass
@@ -82,13 +54,13 @@ def objects() -> MemoryObjects:
 
 
 @pytest.fixture
-def jobs() -> Jobs:
+def jobs() -> MemoryJobs:
     """No checkpoint."""
-    return Jobs()
+    return MemoryJobs()
 
 
 @pytest.fixture
-def make(objects: MemoryObjects, jobs: Jobs) -> Callable[..., Evaluation]:
+def make(objects: MemoryObjects, jobs: MemoryJobs) -> Callable[..., Evaluation]:
     """Makes an evaluation of those."""
 
     def build(rows: Rows | None = None, step: float = 0.0) -> Evaluation:
@@ -111,7 +83,7 @@ def report_of(evaluation: Evaluation, message: Evaluating) -> EvaluationReport:
     pytest.fail("it never ends")
 
 
-def test_copies_are_found_and_others_are_not(make: Callable[..., Evaluation], jobs: Jobs) -> None:
+def test_copies_are_found_and_others_are_not(make: Callable[..., Evaluation], jobs: MemoryJobs) -> None:
     """A smaller copy is found by all, a mirrored one not always, and one that EXIF turns by upright hashes alone."""
     report = report_of(make(), wanted())
     assert (report["pictures"], report["blank"], report["related_pairs"], report["unrelated_pairs"]) == (4, 0, 0, 6)
@@ -131,7 +103,7 @@ def test_copies_are_found_and_others_are_not(make: Callable[..., Evaluation], jo
     assert not jobs.kept, "nothing is left behind"
 
 
-def test_it_goes_on_where_it_was(make: Callable[..., Evaluation], objects: MemoryObjects, jobs: Jobs) -> None:
+def test_it_goes_on_where_it_was(make: Callable[..., Evaluation], objects: MemoryObjects, jobs: MemoryJobs) -> None:
     """A picture a call where time is short, each read once, by any worker: the report is the same."""
     at_once = report_of(make(), wanted())
     objects.read.clear()
@@ -145,7 +117,7 @@ def test_it_goes_on_where_it_was(make: Callable[..., Evaluation], objects: Memor
     assert not jobs.kept
 
 
-def test_another_question_is_another_job(make: Callable[..., Evaluation], jobs: Jobs) -> None:
+def test_another_question_is_another_job(make: Callable[..., Evaluation], jobs: MemoryJobs) -> None:
     """But for the wanted rate, which the same hashes answer."""
     make(step=CALL_SECONDS)(wanted())
     make(step=CALL_SECONDS)(wanted(false_match_rate=0.2))
@@ -166,7 +138,9 @@ def test_what_cannot_be_used_is_left_out_and_said(make: Callable[..., Evaluation
     assert (report["pictures"], report["blank"], report["related_pairs"], report["unrelated_pairs"]) == (5, 1, 1, 9)
 
 
-def test_too_few_is_an_error_that_says_so(make: Callable[..., Evaluation], jobs: Jobs, objects: MemoryObjects) -> None:
+def test_too_few_is_an_error_that_says_so(
+    make: Callable[..., Evaluation], jobs: MemoryJobs, objects: MemoryObjects
+) -> None:
     """One picture has no false matches, and copies of one picture have none either; the next call begins anew."""
     with pytest.raises(InvalidMessage, match="needs 2 pictures"):
         make()(wanted(keys=[NAMES[0], "gone"]))
@@ -183,7 +157,7 @@ def test_an_unknown_transform_is_named(make: Callable[..., Evaluation]) -> None:
 
 
 def test_trouble_is_told_and_nothing_is_lost(
-    make: Callable[..., Evaluation], objects: MemoryObjects, jobs: Jobs
+    make: Callable[..., Evaluation], objects: MemoryObjects, jobs: MemoryJobs
 ) -> None:
     """A store that fails for a while fails the call; the one after goes on. Two at once are refused."""
     make(step=CALL_SECONDS)(wanted())

@@ -1,7 +1,6 @@
 """Filling a profile from a collection, a page at a time."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from worker.core.errors import Busy
 from worker.ports import Picture
 from worker.services import reindexing
 from worker.services.reindexing import Reindex
-from worker.testing import MemoryIndex, make_row
+from worker.testing import MemoryIndex, MemoryJobs, make_row
 
 
 @dataclass
@@ -28,33 +27,6 @@ class Source:
     def pictures(self, after: int, limit: int) -> list[Picture]:
         """Read a page."""
         return [picture for picture in self.found if picture.id > after][:limit]
-
-
-@dataclass
-class Jobs:
-    """Checkpoints in memory."""
-
-    kept: dict[str, Any] = field(default_factory=dict)
-    busy: bool = False
-
-    def load(self, name: str) -> Any:
-        """Read a checkpoint."""
-        return self.kept.get(name)
-
-    def save(self, name: str, checkpoint: Any) -> None:
-        """Write a checkpoint."""
-        self.kept[name] = checkpoint
-
-    def drop(self, name: str) -> None:
-        """Forget a checkpoint."""
-        self.kept.pop(name, None)
-
-    @contextmanager
-    def turn(self, name: str) -> Iterator[None]:
-        """Have a job alone."""
-        if self.busy:
-            raise Busy(name)
-        yield
 
 
 @dataclass
@@ -84,7 +56,7 @@ def pictures(number: int) -> list[Picture]:
 def job(
     index: MemoryIndex,
     accepted: Accepted,
-    jobs: Jobs,
+    jobs: MemoryJobs,
     number: int = 25,
     when: Literal["indexed", "absent"] = "indexed",
 ) -> Reindex:
@@ -106,7 +78,7 @@ def test_what_is_missing_is_enqueued() -> None:
     for n, key in ((3, "3.jpg"), (4, "other.jpg")):
         index.upsert([make_row(n, object_key=key)])
     accepted = Accepted()
-    results = run(job(index, accepted, Jobs()))
+    results = run(job(index, accepted, MemoryJobs()))
     assert [(one["read"], one["done"]) for one in results] == [(10, False), (20, False), (25, True)]
     assert results[0]["total"] == 25
     assert results[-1].items() >= {"present": 2, "enqueued": 23, "total": 25, "hash": "phash"}.items()
@@ -118,13 +90,13 @@ def test_what_is_missing_is_enqueued() -> None:
 def test_events_are_on_condition(when: Literal["indexed", "absent"]) -> None:
     """What is replaced or deleted meanwhile stays so."""
     accepted = Accepted()
-    run(job(MemoryIndex(), accepted, Jobs(), when=when))
+    run(job(MemoryIndex(), accepted, MemoryJobs(), when=when))
     assert {event["when"] for event in accepted.events} == {when}
 
 
 def test_another_worker_goes_on_where_the_job_was() -> None:
     """Each page is enqueued once, though every call finds another worker."""
-    accepted, jobs = Accepted(), Jobs()
+    accepted, jobs = Accepted(), MemoryJobs()
     while not job(MemoryIndex(), accepted, jobs)(profile="phash", source="images_ahash")["done"]:
         pass
     assert len(accepted.events) == 25
@@ -133,7 +105,7 @@ def test_another_worker_goes_on_where_the_job_was() -> None:
 
 def test_a_page_that_was_not_taken_whole_comes_again() -> None:
     """No picture is skipped; those of the page may be enqueued twice."""
-    accepted, jobs = Accepted(most=15), Jobs()
+    accepted, jobs = Accepted(most=15), MemoryJobs()
     one = job(MemoryIndex(), accepted, jobs)
     one(profile="phash", source="images_ahash")
     with pytest.raises(Overloaded):
@@ -148,11 +120,11 @@ def test_one_worker_at_a_time() -> None:
     """A second one reads nothing."""
     accepted = Accepted()
     with pytest.raises(Busy):
-        job(MemoryIndex(), accepted, Jobs(busy=True))(profile="phash", source="images_ahash")
+        job(MemoryIndex(), accepted, MemoryJobs(busy=True))(profile="phash", source="images_ahash")
     assert accepted.events == []
 
 
 def test_nothing_to_read_is_done() -> None:
     """An empty collection fills nothing."""
-    (result,) = run(job(MemoryIndex(), Accepted(), Jobs(), number=0))
+    (result,) = run(job(MemoryIndex(), Accepted(), MemoryJobs(), number=0))
     assert result.items() >= {"read": 0, "total": 0, "enqueued": 0, "done": True}.items()
