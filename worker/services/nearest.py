@@ -80,6 +80,7 @@ class _Answer:
     Attributes:
         limit: how many of them are wanted.
         rows: that were seen, by the keys of their vectors.
+        distances: of these vectors, by the same.
         heavy: keys of vectors that are left out of further calls.
         cut: the distance at which the last call was cut off; None where it had all.
         is_whole: whether nothing more is to be asked.
@@ -87,6 +88,7 @@ class _Answer:
 
     limit: int
     rows: dict[int, dict[int, Hit]] = field(default_factory=lambda: defaultdict(dict))
+    distances: dict[int, int] = field(default_factory=dict)
     heavy: set[int] = field(default_factory=set)
     cut: int | None = None
     is_whole: bool = False
@@ -95,8 +97,9 @@ class _Answer:
         """Take in an answer to a call for so many rows."""
         for hit in hits:
             self.rows[hit.vector_key][hit.id] = hit
+            self.distances[hit.vector_key] = hit.distance
         self.cut = max(hit.distance for hit in hits) if len(hits) == asked else None
-        within = sum(self.cut is None or self._distance(key) < self.cut for key in self.rows)
+        within = sum(self.cut is None or distance < self.cut for distance in self.distances.values())
         self.is_whole = self.cut is None or within >= self.limit
         if self.is_whole:
             return
@@ -110,21 +113,18 @@ class _Answer:
 
     def found(self, index: SearchableIndex, scope: Scope, members: int) -> list[Found]:
         """The nearest vectors, with their rows; what was not seen of them is read."""
-        furthest = sorted(map(self._distance, self.rows))[: self.limit][-1:]
-        near = [key for key in self.rows if self._distance(key) <= furthest[0]]
+        furthest = sorted(self.distances.values())[: self.limit][-1:]
+        near = [key for key, distance in self.distances.items() if distance <= furthest[0]]
         found = [
-            _read(index, scope, key, self._distance(key)) if self._is_partial(key) else _seen(self.rows[key])
+            _read(index, scope, key, self.distances[key]) if self._is_partial(key) else _seen(self.rows[key])
             for key in near
         ]
         nearest = sorted(found, key=lambda one: (one.hit.distance, one.hit.id))[: self.limit]
         return [Found(one.hit, one.count, one.members[:members]) for one in nearest]
 
-    def _distance(self, key: int) -> int:
-        return next(iter(self.rows[key].values())).distance
-
     def _is_partial(self, key: int) -> bool:
         """Whether a vector may have rows that were not seen."""
-        return key in self.heavy or self._distance(key) == self.cut
+        return key in self.heavy or self.distances[key] == self.cut
 
 
 def _seen(rows: Mapping[int, Hit]) -> Found:
