@@ -11,31 +11,23 @@ from weakref import WeakSet
 
 from contract import (
     DELETE,
-    DUPLICATES,
-    EVALUATE,
     MAX_EVENTS,
     MEMBERS,
-    REINDEX,
     SEARCH,
     SEARCH_MANY,
     STATS,
     THUMBNAILS,
     VERSION,
     DeadLetter,
-    EvaluationReport,
-    EvaluationResult,
     Item,
     Member,
     MembersResult,
     Query,
-    ReindexResult,
     SearchManyResult,
     SearchResult,
     UploadEvent,
     decode_members,
-    decode_reindex,
 )
-from contract.duplicates import DuplicatesResult, Group, decode_duplicates
 from contract.thumbnails import DEFAULT_SIDE, ThumbnailsResult, decode_thumbnails
 from producer.arguments import (
     Image,
@@ -50,11 +42,8 @@ from producer.backpressure import Backpressure
 from producer.calls import Calls
 from producer.connections import Connections
 from producer.dead_letters import DeadLetters
-from producer.decisions import Decisions, pairs_of
-from producer.duplicates import read_groups
 from producer.enqueuing import EnqueueResult, encode_event, enqueue_all
-from producer.evaluation import EvaluateArguments, evaluate_arguments
-from producer.jobs import call_patiently
+from producer.long_jobs import LongJobs
 from producer.publisher import Publisher
 from producer.settings import ClientSettings
 from producer.status import Status, read_status
@@ -63,15 +52,16 @@ _T = TypeVar("_T")
 _clients: "WeakSet[Client]" = WeakSet()
 
 
-class Client:
+class Client(LongJobs):
     """Speaks to Lookalike for an application.
 
     One client serves all threads of a process, and all requests of a web application; it connects when it is first
     used. A process that forks (gunicorn with `--preload`) gets connections of its own in each child.
 
-    Every method that waits has a twin for async code, named with an `a`, which never blocks the loop: it runs in one of
-    32 threads of the client's own, so 32 calls are under way at once and more wait their turn. A twin that is cancelled
-    leaves its call to run to its end.
+    `enqueue`, `enqueue_many`, `search`, `search_many`, `delete`, `status` and `close` have twins for async code, named
+    with an `a`, which never block the loop: they run in 32 threads of the client's own, so 32 calls are under way at
+    once and more wait their turn. A twin that is cancelled leaves its call to run to its end. What reads page by page,
+    and long jobs, have none: `asyncio.to_thread` runs them.
 
     All methods raise `ServiceUnavailable` when Redis, the broker or a worker does not answer, `InvalidMessage` before
     anything is sent when an argument does not fit the contract, and no error of Celery, kombu or redis-py.
@@ -326,172 +316,6 @@ class Client:
         """Ask a search worker for `{"collections": {name: rows}}`."""
         return cast("dict[str, dict[str, int]]", self._calls(STATS, {}, timeout=timeout))
 
-    def reindex(
-        self,
-        profile: str,
-        *,
-        source: str | None = None,
-        progress: Callable[[ReindexResult], None] | None = None,
-        waiting: Callable[[int], None] | None = None,
-        timeout: float = 60.0,
-    ) -> ReindexResult:
-        """Have the pictures that are indexed already hashed by another profile, while serving goes on.
-
-        It enqueues an event of each that the profile lacks, waiting for a backlog as `enqueue_many` does, and returns
-        when all are enqueued. If it is interrupted, the same call goes on where it was, for a day.
-
-        Args:
-            profile: one of those that the workers serve (`LOOKALIKE_HASH`).
-            source: the collection that says which pictures there are; the workers' first other one unless given.
-            progress: told after each page how far it is.
-            waiting: told again and again while it waits for a backlog, with the number of outstanding events.
-            timeout: seconds to wait for one page. A service that fails is asked again for twice as long.
-
-        Returns:
-            The counts of the whole job. `enqueued` is 0 where the profile lacked nothing.
-        """
-        arguments = {"hash": profile, "source": source, "version": VERSION}
-        decode_reindex(arguments)
-        wait = self._backpressure.bounded(None, waiting)
-        while True:
-            wait.if_due(MAX_EVENTS)
-            result = cast(
-                "ReindexResult",
-                call_patiently(
-                    lambda: self._calls(REINDEX, arguments, timeout=timeout),
-                    patience=2 * timeout,
-                    pause=self._connections.closing.wait,
-                ),
-            )
-            if progress is not None:
-                progress(result)
-            if result["done"]:
-                return result
-
-    def duplicates(
-        self,
-        company_id: int,
-        *,
-        max_distance: int | None = None,
-        max_chance: float | None = None,
-        profile: str | None = None,
-        low_quality: bool = False,
-        restart: bool = False,
-        progress: Callable[[DuplicatesResult], None] | None = None,
-        timeout: float = 60.0,
-    ) -> Iterator[Group]:
-        """Find all groups of a tenant's pictures that look alike.
-
-        A group is linked by pairs that are near each other; two of its pictures may be far apart. No group holds two
-        pictures that were decided to be no duplicates (`decide`). If it is interrupted, the same call goes on where it
-        was, for a day, unless a decision was made meanwhile.
-
-        Args:
-            company_id: the tenant.
-            max_distance: the largest Hamming distance of such a pair, in bits, inclusive.
-            max_chance: in place of it: how many unrelated pictures may be expected by chance so near to one; 0.01
-                where neither is given.
-            profile: the hash to compare by; the workers' first unless given.
-            low_quality: group blank and nearly blank pictures too.
-            restart: begin anew, whatever is done already.
-            progress: told after each step how far it is.
-            timeout: seconds to wait for one step. A service that fails is asked again for twice as long.
-
-        Returns:
-            The groups, larger ones first, as they are read from the workers.
-        """
-        arguments = {
-            "company_id": company_id,
-            "max_distance": max_distance,
-            "max_chance": max_chance,
-            "hash": profile,
-            "low_quality": low_quality,
-            "restart": restart,
-            "version": VERSION,
-        }
-        decode_duplicates(arguments)
-
-        def call(arguments: Mapping[str, Any]) -> DuplicatesResult:
-            result = call_patiently(
-                lambda: self._calls(DUPLICATES, dict(arguments), timeout=timeout),
-                patience=2 * timeout,
-                pause=self._connections.closing.wait,
-            )
-            return cast("DuplicatesResult", result)
-
-        return read_groups(call, arguments, progress=progress)
-
-    def decide(self, *, company_id: int, not_duplicates: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
-        """Record that pictures of a tenant are no duplicates of each other, for all `duplicates` to come.
-
-        No worker is needed.
-
-        Args:
-            company_id: the tenant.
-            not_duplicates: pairs of meta_ids; of a longer list, all pairs.
-
-        Returns:
-            The pairs that are recorded now, the lesser meta_id first.
-        """
-        return self._decisions.record(company_id, _all_pairs(not_duplicates))
-
-    def decisions(self, company_id: int) -> list[tuple[int, int]]:
-        """Read the pairs of a tenant's meta_ids that are recorded as no duplicates, in order."""
-        return self._decisions.of(company_id)
-
-    def forget_decisions(self, *, company_id: int, pairs: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
-        """Take back what `decide` recorded.
-
-        Args:
-            company_id: the tenant.
-            pairs: of meta_ids; of a longer list, all pairs.
-
-        Returns:
-            The pairs that are not recorded any more.
-        """
-        return self._decisions.forget(company_id, _all_pairs(pairs))
-
-    @property
-    def _decisions(self) -> Decisions:
-        return Decisions(self._connections.ledger.connection)
-
-    def evaluate(
-        self,
-        *,
-        progress: Callable[[EvaluationResult], None] | None = None,
-        timeout: float = 60.0,
-        **arguments: Unpack[EvaluateArguments],
-    ) -> EvaluationReport:
-        """Measure how well the profiles find changed copies of your own pictures, and how often they are wrong.
-
-        Workers read some of the pictures, change each in many ways, and hash all. If it is interrupted, the same call
-        goes on where it was, for a day.
-
-        Args:
-            progress: told again and again how far it is.
-            timeout: seconds to wait for one part, which takes about 2. A service that fails is asked again for twice
-                as long.
-            arguments: exactly one of `company_id`, the tenant whose pictures are sampled, and `keys`, objects that
-                need not be indexed; and what else `contract.Evaluating` says.
-
-        Raises:
-            InvalidMessage: also where there are too few pictures that can be used.
-        """
-        message = evaluate_arguments(arguments)
-        while True:
-            result = cast(
-                "EvaluationResult",
-                call_patiently(
-                    lambda: self._calls(EVALUATE, message, timeout=timeout),
-                    patience=2 * timeout,
-                    pause=self._connections.closing.wait,
-                ),
-            )
-            if progress is not None:
-                progress(result)
-            if result["report"] is not None:
-                return result["report"]
-
     def outstanding(self) -> int:
         """Count the events that were accepted and have not ended. It asks only the ledger, and may be polled."""
         return self._connections.ledger.outstanding()
@@ -587,10 +411,6 @@ class Client:
             limit=self._settings.outstanding_max,
             pause=self._connections.closing.wait,
         )
-
-
-def _all_pairs(lists: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
-    return [pair for meta_ids in lists for pair in pairs_of(meta_ids)]
 
 
 def _connect_anew() -> None:

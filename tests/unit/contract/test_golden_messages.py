@@ -11,11 +11,16 @@ from contract import (
     Item,
     UploadEvent,
     decode_delete,
+    decode_evaluate,
     decode_event,
     decode_ingest,
+    decode_members,
+    decode_reindex,
     decode_search,
     decode_search_many,
 )
+from contract.duplicates import decode_duplicates
+from contract.thumbnails import decode_thumbnails
 
 GOLDEN = Path(__file__).parents[2] / "contract" / "golden"
 
@@ -59,3 +64,51 @@ def test_search_many_v1() -> None:
 def test_delete_v1() -> None:
     """The items decode in their order."""
     assert decode_delete(golden("delete")) == [Item(meta_id=1, company_id=7), Item(meta_id=-2, company_id=0)]
+
+
+def test_a_sure_search_v1() -> None:
+    """The options that say how sure an answer is to be arrive as they were sent; an older search has their defaults."""
+    query, options = decode_search(golden("search_sure"))
+    assert query.meta_id == 5
+    assert (options.max_distance, options.max_chance, options.hash) == (None, 0.01, "pdq.upright")
+    assert (options.collapse, options.members, options.low_quality, options.verify) == (False, 0, True, True)
+    _, before = decode_search(golden("search"))
+    assert (before.max_chance, before.hash, before.collapse, before.members) == (None, None, True, 10)
+    assert (before.low_quality, before.verify) == (False, False)
+
+
+def test_members_v1() -> None:
+    """Which vector, whose, and from where on."""
+    which = decode_members(golden("members"))
+    assert (which.company_id, which.meta_id, which.hash) == (7, -42, "phash.upright")
+    assert (which.all_companies, which.low_quality, which.after, which.limit) == (True, True, 2**62, 1000)
+
+
+def test_reindex_v1() -> None:
+    """What is filled from what."""
+    wanted = decode_reindex(golden("reindex"))
+    assert (wanted.hash, wanted.source) == ("pdq", "images_ahash")
+
+
+def test_thumbnails_v1() -> None:
+    """Each kind of picture, in the order asked."""
+    wanted = decode_thumbnails(golden("thumbnails"))
+    indexed, named, given = wanted.items
+    assert (indexed.meta_id, indexed.company_id, wanted.side) == (1, 7, 64)
+    assert named.object_key == "фото/1.jpg"
+    assert given.image is not None
+    assert given.image.startswith(b"GIF89a")
+
+
+def test_duplicates_v1() -> None:
+    """The tenant, and how far is near."""
+    wanted = decode_duplicates(golden("duplicates"))
+    assert (wanted.company_id, wanted.max_distance, wanted.max_chance) == (7, None, 0.01)
+    assert (wanted.hash, wanted.low_quality, wanted.restart, wanted.page) == ("dhash", True, False, None)
+
+
+def test_evaluate_v1() -> None:
+    """The sample, and what is asked of it."""
+    wanted = decode_evaluate(golden("evaluate"))
+    assert (wanted.company_id, wanted.sample, wanted.seed) == (7, 50, 3)
+    assert (list(wanted.hashes), wanted.false_match_rate) == (["ahash", "pdq.upright"], 0.001)

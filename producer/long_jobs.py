@@ -1,0 +1,194 @@
+"""What a client has done of long jobs: profiles filled, tenants looked through, hashes evaluated."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Unpack, cast
+
+from contract import (
+    DUPLICATES,
+    EVALUATE,
+    MAX_EVENTS,
+    REINDEX,
+    VERSION,
+    EvaluationReport,
+    EvaluationResult,
+    ReindexResult,
+    decode_reindex,
+)
+from contract.duplicates import DuplicatesResult, Group, decode_duplicates
+from producer.backpressure import Backpressure
+from producer.calls import Calls
+from producer.connections import Connections
+from producer.decisions import Decisions, pairs_of
+from producer.duplicates import read_groups
+from producer.evaluation import EvaluateArguments, evaluate_arguments
+from producer.jobs import call_patiently
+
+
+class LongJobs:
+    """The part of a client that drives long jobs. Each call does a part, so that they go on where they were.
+
+    Its methods take minutes, and have no twins for async code: `asyncio.to_thread` runs them.
+    """
+
+    _backpressure: Backpressure
+    _calls: Calls
+    _connections: Connections
+
+    def reindex(
+        self,
+        profile: str,
+        *,
+        source: str | None = None,
+        progress: Callable[[ReindexResult], None] | None = None,
+        waiting: Callable[[int], None] | None = None,
+        timeout: float = 60.0,
+    ) -> ReindexResult:
+        """Have the pictures that are indexed already hashed by another profile, while serving goes on.
+
+        It enqueues an event of each that the profile lacks, waiting for a backlog as `enqueue_many` does, and returns
+        when all are enqueued. If it is interrupted, the same call goes on where it was, for a day.
+
+        Args:
+            profile: one of those that the workers serve (`LOOKALIKE_HASH`).
+            source: the collection that says which pictures there are; the workers' first other one unless given.
+            progress: told after each page how far it is.
+            waiting: told again and again while it waits for a backlog, with the number of outstanding events.
+            timeout: seconds to wait for one page. A service that fails is asked again for twice as long.
+
+        Returns:
+            The counts of the whole job. `enqueued` is 0 where the profile lacked nothing.
+        """
+        arguments = {"hash": profile, "source": source, "version": VERSION}
+        decode_reindex(arguments)
+        wait = self._backpressure.bounded(None, waiting)
+        while True:
+            wait.if_due(MAX_EVENTS)
+            result = cast("ReindexResult", self._call(REINDEX, arguments, timeout))
+            if progress is not None:
+                progress(result)
+            if result["done"]:
+                return result
+
+    def duplicates(
+        self,
+        company_id: int,
+        *,
+        max_distance: int | None = None,
+        max_chance: float | None = None,
+        profile: str | None = None,
+        low_quality: bool = False,
+        restart: bool = False,
+        progress: Callable[[DuplicatesResult], None] | None = None,
+        timeout: float = 60.0,
+    ) -> Iterator[Group]:
+        """Find all groups of a tenant's pictures that look alike.
+
+        A group is linked by pairs that are near each other; two of its pictures may be far apart. No group holds two
+        pictures that were decided to be no duplicates (`decide`). If it is interrupted, the same call goes on where it
+        was, for a day, unless a decision was made meanwhile.
+
+        Args:
+            company_id: the tenant.
+            max_distance: the largest Hamming distance of such a pair, in bits, inclusive.
+            max_chance: in place of it: how many unrelated pictures may be expected by chance so near to one; 0.01
+                where neither is given.
+            profile: the hash to compare by; the workers' first unless given.
+            low_quality: group blank and nearly blank pictures too.
+            restart: begin anew, whatever is done already.
+            progress: told after each step how far it is.
+            timeout: seconds to wait for one step. A service that fails is asked again for twice as long.
+
+        Returns:
+            The groups, larger ones first, as they are read from the workers.
+        """
+        arguments = {
+            "company_id": company_id,
+            "max_distance": max_distance,
+            "max_chance": max_chance,
+            "hash": profile,
+            "low_quality": low_quality,
+            "restart": restart,
+            "version": VERSION,
+        }
+        decode_duplicates(arguments)
+
+        def call(arguments: Mapping[str, Any]) -> DuplicatesResult:
+            return cast("DuplicatesResult", self._call(DUPLICATES, arguments, timeout))
+
+        return read_groups(call, arguments, progress=progress)
+
+    def decide(self, *, company_id: int, not_duplicates: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
+        """Record that pictures of a tenant are no duplicates of each other, for all `duplicates` to come.
+
+        No worker is needed.
+
+        Args:
+            company_id: the tenant.
+            not_duplicates: pairs of meta_ids; of a longer list, all pairs.
+
+        Returns:
+            The pairs that are recorded now, the lesser meta_id first.
+        """
+        return self._decisions.record(company_id, _all_pairs(not_duplicates))
+
+    def decisions(self, company_id: int) -> list[tuple[int, int]]:
+        """Read the pairs of a tenant's meta_ids that are recorded as no duplicates, in order."""
+        return self._decisions.of(company_id)
+
+    def forget_decisions(self, *, company_id: int, pairs: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
+        """Take back what `decide` recorded.
+
+        Args:
+            company_id: the tenant.
+            pairs: of meta_ids; of a longer list, all pairs.
+
+        Returns:
+            The pairs that are not recorded any more.
+        """
+        return self._decisions.forget(company_id, _all_pairs(pairs))
+
+    @property
+    def _decisions(self) -> Decisions:
+        return Decisions(self._connections.ledger.connection)
+
+    def evaluate(
+        self,
+        *,
+        progress: Callable[[EvaluationResult], None] | None = None,
+        timeout: float = 60.0,
+        **arguments: Unpack[EvaluateArguments],
+    ) -> EvaluationReport:
+        """Measure how well the profiles find changed copies of your own pictures, and how often they are wrong.
+
+        Workers read some of the pictures, change each in many ways, and hash all. If it is interrupted, the same call
+        goes on where it was, for a day.
+
+        Args:
+            progress: told again and again how far it is.
+            timeout: seconds to wait for one part, which takes about 2. A service that fails is asked again for twice
+                as long.
+            arguments: exactly one of `company_id`, the tenant whose pictures are sampled, and `keys`, objects that
+                need not be indexed; and what else `contract.Evaluating` says.
+
+        Raises:
+            InvalidMessage: also where there are too few pictures that can be used.
+        """
+        message = evaluate_arguments(arguments)
+        while True:
+            result = cast("EvaluationResult", self._call(EVALUATE, message, timeout))
+            if progress is not None:
+                progress(result)
+            if result["report"] is not None:
+                return result["report"]
+
+    def _call(self, task: str, arguments: Mapping[str, Any], timeout: float) -> object:
+        """Ask for the next part of a job; of a service that fails, again for twice as long as one part may take."""
+        return call_patiently(
+            lambda: self._calls(task, dict(arguments), timeout=timeout),
+            patience=2 * timeout,
+            pause=self._connections.closing.wait,
+        )
+
+
+def _all_pairs(lists: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
+    return [pair for meta_ids in lists for pair in pairs_of(meta_ids)]
