@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Annotated, Any, Final
 
@@ -55,7 +56,7 @@ def up(
     stack = Stack(directory, workers=wanted)
     ports = stack.ports if stack.env_file.exists() else {}
     ready = started = False
-    with _interruptible():
+    with _interruptible() as interrupted:
         try:
             began = time.monotonic()
             started = _start(stack)
@@ -63,7 +64,7 @@ def up(
             moved = sorted(name for name, port in stack.ports.items() if ports.get(name, port) != port)
             _print_summary(stack, seconds=time.monotonic() - began, started=started, moved=moved, as_json=as_json)
             if started and not detach:
-                _wait(stack)
+                _wait(stack, interrupted)
         except KeyboardInterrupt:
             if ready and (detach or not started):
                 raise  # it stays up
@@ -148,11 +149,13 @@ def _program(stack: Stack, program: Program, env: dict[str, str]) -> dict[str, A
     }
 
 
-def _wait(stack: Stack) -> None:
+def _wait(stack: Stack, interrupted: Event) -> None:
     console = Console(stderr=True)
     console.print("Ctrl-C stops it.")
     while stack.is_up:
-        time.sleep(_POLL_SECONDS)
+        # What a handler raises is lost where it meets a finalizer, which Python lets raise nothing.
+        if interrupted.wait(_POLL_SECONDS):
+            raise KeyboardInterrupt
     console.print("It was stopped by another.")
 
 
@@ -164,15 +167,17 @@ def _stop(stack: Stack) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does."""
+def _interruptible() -> Iterator[Event]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does. The event says that one came."""
+    interrupted = Event()
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
+        interrupted.set()
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in _ENDING}
     try:
-        yield
+        yield interrupted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

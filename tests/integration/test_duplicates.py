@@ -104,7 +104,7 @@ def test_a_job_goes_on_where_a_killed_worker_was(
 
     def watch(result: DuplicatesResult) -> None:
         seen.append((result["state"], result["done"]))
-        if [state for state, _ in seen].count("comparing") == 2:
+        if [state for state, _ in seen].count("comparing") == 1:
             first.send(signal.SIGKILL)
             workers.enter_context(start("after"))
 
@@ -112,7 +112,8 @@ def test_a_job_goes_on_where_a_killed_worker_was(
         groups = list(client.duplicates(MANY_COMPANY, max_distance=2, progress=watch))
     assert {frozenset(member["meta_id"] for member in group["members"]) for group in groups} == kinds
     compared = [done for state, done in seen if state == "comparing"]
-    assert len(compared) > 2
+    assert compared, "it was killed after the first step"
+    assert 0 < compared[0] < MANY * (MANY - 1) // 2
     assert compared == sorted(compared)
     assert [state for state, _ in seen].index("comparing") == max(
         (n for n, (state, _) in enumerate(seen) if state == "reading"), default=-1
