@@ -174,7 +174,7 @@ class Search:
         matches = [_match(one, chance) for one, chance in zip(chosen, chances, strict=True)]
         if not (options.verify and self._verification):
             return matches
-        verdicts = self._verification(query.asked, [one.hit for one in chosen])
+        verdicts = self._verification(query.asked, [one.hit for one in chosen], fresh=options.fresh)
         return [_verified(match, verdict) for match, verdict in zip(matches, verdicts, strict=True)]
 
     def _members(self, which: WhichMembers) -> MembersResult:
