@@ -114,7 +114,7 @@ class _Answer:
     def found(self, index: SearchableIndex, scope: Scope, members: int) -> list[Found]:
         """The nearest vectors, with their rows; what was not seen of them is read."""
         found = [
-            _read(index, scope, key, self.distances[key]) if self._is_partial(key) else _seen(self.rows[key])
+            _read(index, scope, key, self.distances[key], members) if self._is_partial(key) else _seen(self.rows[key])
             for key in self._near()
         ]
         there = [one for one in found if one is not None]
@@ -143,29 +143,17 @@ def _seen(rows: Mapping[int, Hit]) -> Found:
     return Found(_first(ordered), len(ordered), ordered)
 
 
-def _read(index: SearchableIndex, scope: Scope, key: int, distance: int) -> Found | None:
+def _read(index: SearchableIndex, scope: Scope, key: int, distance: int, members: int) -> Found | None:
     """Read the rows of a vector; None where they were deleted since they were found.
 
     Of over 16,384 the first are read, by their ids, and the others counted.
     """
-    rows = index.of_vector(scope, key, -1, MOST)
-    if not rows:
+    hits = index.of_vector(scope, key, -1, MOST)
+    if not hits:
         return None
-    count = len(rows) if len(rows) < MOST else index.count_of_vector(scope, key)
-    hits = [
-        Hit(
-            distance,
-            row.id,
-            row.meta_id,
-            row.company_id,
-            row.object_key,
-            row.hashes[0].quality,
-            row.indexed_at,
-            key,
-        )
-        for row in rows
-    ]
-    return Found(_first(hits), count, hits)
+    count = len(hits) if len(hits) < MOST else index.count_of_vector(scope, key)
+    first, *named = (hit._replace(distance=distance) for hit in (_first(hits), *hits[:members]))
+    return Found(first, count, named)
 
 
 def _first(hits: Sequence[Hit]) -> Hit:

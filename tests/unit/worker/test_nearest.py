@@ -36,7 +36,7 @@ class Milvus(MemoryIndex):
         found = super().search(vectors, scope, 10**6, without)
         return [sorted(hits, key=lambda hit: (hit.distance, -hit.id))[:limit] for hits in found]
 
-    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Hit]:
         """Read the rows of a vector."""
         self.read += 1
         return super().of_vector(scope, vector_key, after, limit)
@@ -150,7 +150,7 @@ def test_of_thousands_at_one_distance_only_what_is_returned_is_read() -> None:
 class Vanishing(Milvus):
     """An index from which a vector's rows are deleted just before they are read."""
 
-    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Hit]:
         """Delete the rows of a vector."""
         self.rows = {id_: row for id_, row in self.rows.items() if key_of(row) != vector_key}
         return super().of_vector(scope, vector_key, after, limit)
