@@ -177,8 +177,11 @@ class SearchableIndex(VectorIndex, Protocol):
     ) -> Sequence[Sequence[Hit]]:
         """Find the rows nearest to each vector, in one call, but for those of some vectors, given by their keys."""
 
-    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
-        """The next `limit` rows of one vector, in the order of their ids; fewer only at the end."""
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Hit]:
+        """The next `limit` rows of one vector, in the order of their ids, as if it had been searched for (distance 0).
+
+        Fewer only at the end.
+        """
 
     def count_of_vector(self, scope: Scope, vector_key: int) -> int:
         """The number of rows of one vector."""

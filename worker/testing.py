@@ -93,16 +93,7 @@ class MemoryIndex:
 
     def _nearest(self, vector: bytes, scope: Scope, without: Collection[int]) -> Iterable[Hit]:
         hits = [
-            Hit(
-                distance=hamming(vector, row.vector),
-                id=row.id,
-                meta_id=row.meta_id,
-                company_id=row.company_id,
-                object_key=row.object_key,
-                quality=row.hashes[0].quality,
-                indexed_at=row.indexed_at,
-                vector_key=vector_key(row.vector),
-            )
+            _hit(row, hamming(vector, row.vector))
             for row in self.rows.values()
             if scope.company_id in (None, row.company_id)
             and (scope.low_quality or row.hashes[0].quality >= LOW_QUALITY)
@@ -114,9 +105,9 @@ class MemoryIndex:
         ]
         return sorted(near, key=lambda hit: hit.distance)
 
-    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Hit]:
         """The next rows of one vector."""
-        return [row for row in self._of_vector(scope, vector_key) if row.id > after][:limit]
+        return [_hit(row, 0) for row in self._of_vector(scope, vector_key) if row.id > after][:limit]
 
     def count_of_vector(self, scope: Scope, vector_key: int) -> int:
         """The number of rows of one vector."""
@@ -265,6 +256,19 @@ def make_row(
         indexed_at=indexed_at,
         width=size[0],
         height=size[1],
+    )
+
+
+def _hit(row: Row, distance: int) -> Hit:
+    return Hit(
+        distance=distance,
+        id=row.id,
+        meta_id=row.meta_id,
+        company_id=row.company_id,
+        object_key=row.object_key,
+        quality=row.hashes[0].quality,
+        indexed_at=row.indexed_at,
+        vector_key=vector_key(row.vector),
     )
 
 

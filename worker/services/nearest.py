@@ -113,14 +113,25 @@ class _Answer:
 
     def found(self, index: SearchableIndex, scope: Scope, members: int) -> list[Found]:
         """The nearest vectors, with their rows; what was not seen of them is read."""
-        furthest = sorted(self.distances.values())[: self.limit][-1:]
-        near = [key for key, distance in self.distances.items() if distance <= furthest[0]]
         found = [
-            _read(index, scope, key, self.distances[key]) if self._is_partial(key) else _seen(self.rows[key])
-            for key in near
+            _read(index, scope, key, self.distances[key], members) if self._is_partial(key) else _seen(self.rows[key])
+            for key in self._near()
         ]
-        nearest = sorted(found, key=lambda one: (one.hit.distance, one.hit.id))[: self.limit]
+        there = [one for one in found if one is not None]
+        nearest = sorted(there, key=lambda one: (one.hit.distance, one.hit.id))[: self.limit]
         return [Found(one.hit, one.count, one.members[:members]) for one in nearest]
+
+    def _near(self) -> list[int]:
+        """The vectors as near as the last one within the limit, by their keys.
+
+        Where the answers ended among those, they were not all seen. Then there is no telling which come first, and no
+        more of them are taken than are wanted, for each is to be read.
+        """
+        ordered = sorted(self.distances, key=lambda key: (self.distances[key], min(self.rows[key])))
+        last = ordered[: self.limit][-1:]
+        if not last or self.distances[last[0]] == self.cut:
+            return ordered[: self.limit]
+        return [key for key in ordered if self.distances[key] <= self.distances[last[0]]]
 
     def _is_partial(self, key: int) -> bool:
         """Whether a vector may have rows that were not seen."""
@@ -132,24 +143,17 @@ def _seen(rows: Mapping[int, Hit]) -> Found:
     return Found(_first(ordered), len(ordered), ordered)
 
 
-def _read(index: SearchableIndex, scope: Scope, key: int, distance: int) -> Found:
-    """Read the rows of a vector. Of over 16,384 the first are read, by their ids, and the others counted."""
-    rows = index.of_vector(scope, key, -1, MOST)
-    count = len(rows) if len(rows) < MOST else index.count_of_vector(scope, key)
-    hits = [
-        Hit(
-            distance,
-            row.id,
-            row.meta_id,
-            row.company_id,
-            row.object_key,
-            row.hashes[0].quality,
-            row.indexed_at,
-            key,
-        )
-        for row in rows
-    ]
-    return Found(_first(hits), count, hits)
+def _read(index: SearchableIndex, scope: Scope, key: int, distance: int, members: int) -> Found | None:
+    """Read the rows of a vector; None where they were deleted since they were found.
+
+    Of over 16,384 the first are read, by their ids, and the others counted.
+    """
+    hits = index.of_vector(scope, key, -1, MOST)
+    if not hits:
+        return None
+    count = len(hits) if len(hits) < MOST else index.count_of_vector(scope, key)
+    first, *named = (hit._replace(distance=distance) for hit in (_first(hits), *hits[:members]))
+    return Found(first, count, named)
 
 
 def _first(hits: Sequence[Hit]) -> Hit:

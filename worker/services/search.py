@@ -23,7 +23,7 @@ from contract import (
 from worker.core.errors import Misconfigured, ObjectMissing, Permanent, Transient
 from worker.core.fingerprints import vector_key
 from worker.core.verifying import Verdict
-from worker.ports import Hit, Row, Scope, SearchableIndex
+from worker.ports import Hit, Scope, SearchableIndex
 from worker.services.nearest import Found, nearest_rows, nearest_vectors
 from worker.services.queries import Asked, Queries
 from worker.services.verification import Verification
@@ -174,7 +174,7 @@ class Search:
         matches = [_match(one, chance) for one, chance in zip(chosen, chances, strict=True)]
         if not (options.verify and self._verification):
             return matches
-        verdicts = self._verification(query.asked, [one.hit for one in chosen])
+        verdicts = self._verification(query.asked, [one.hit for one in chosen], fresh=options.fresh)
         return [_verified(match, verdict) for match, verdict in zip(matches, verdicts, strict=True)]
 
     def _members(self, which: WhichMembers) -> MembersResult:
@@ -206,7 +206,7 @@ def _match(found: Found, chance: float) -> Match:
     )
 
 
-def _member(one: Hit | Row) -> Member:
+def _member(one: Hit) -> Member:
     return Member(id=one.id, meta_id=one.meta_id, company_id=one.company_id, object_key=one.object_key)
 
 

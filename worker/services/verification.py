@@ -29,11 +29,11 @@ class Verification:
         """What is to be searched for, so that turned copies are found too: the query as it is first."""
         return list(dict.fromkeys([asked.vector, *self._search_orientations(_body(asked)).values()]))
 
-    def __call__(self, asked: Asked, hits: Sequence[Hit]) -> list[Verdict]:
-        """Say what each hit is."""
+    def __call__(self, asked: Asked, hits: Sequence[Hit], *, fresh: bool) -> list[Verdict]:
+        """Say what each hit is. `fresh`, as the search was, sees what was written just before."""
         vectors = self._orientations(_body(asked))
         turned = {orientation: int.from_bytes(vector, "big") for orientation, vector in vectors.items()}
-        rows = self._index.lookup({hit.id: hit.company_id for hit in hits})
+        rows = self._index.lookup({hit.id: hit.company_id for hit in hits}, fresh=fresh)
         looked = Looked(asked.crc, asked.size)
         return [self._verdict(looked, turned, rows.get(hit.id)) for hit in hits]
 

@@ -12,7 +12,7 @@ from contract import PROFILES
 from worker.adapters.milvus import MilvusConnection, MilvusIndex
 from worker.core.errors import RowsRejected
 from worker.core.fingerprints import LOW_QUALITY, Hash, vector_key
-from worker.ports import Row, Sample, Scope, SearchableIndex
+from worker.ports import Hit, Row, Sample, Scope, SearchableIndex
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
 from worker.testing import MemoryIndex, hamming, make_row
@@ -216,7 +216,10 @@ def test_rows_of_a_vector_are_read_and_counted(index: SearchableIndex) -> None:
     assert index.count_of_vector(Scope(None, fresh=True), zero) == 4
     assert index.count_of_vector(Scope(1, fresh=True), vector_key(b"\x07" * 8)) == 0
     everything = index.of_vector(Scope(1, fresh=True), zero, -1, 10)
-    assert everything == sorted((row(n) for n in (0, 2, 4)), key=lambda one: one.id)
+    expected = sorted((row(n) for n in (0, 2, 4)), key=lambda one: one.id)
+    assert everything == [
+        Hit(0, one.id, one.meta_id, 1, one.object_key, one.hashes[0].quality, one.indexed_at, zero) for one in expected
+    ]
     assert index.of_vector(Scope(1, fresh=True), zero, everything[0].id, 1) == everything[1:2]
     assert index.of_vector(Scope(1, fresh=True), zero, everything[-1].id, 1) == []
 

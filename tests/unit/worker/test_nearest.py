@@ -1,5 +1,6 @@
 """Rows of equal vectors as one, however many they are, and what else is near."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.core.fingerprints import LOW_QUALITY, Hash
+from worker.core.fingerprints import LOW_QUALITY, Hash, vector_key
 from worker.ports import Hit, Row, Scope
 from worker.services import nearest
 from worker.services.nearest import Found, nearest_vectors
@@ -35,7 +36,7 @@ class Milvus(MemoryIndex):
         found = super().search(vectors, scope, 10**6, without)
         return [sorted(hits, key=lambda hit: (hit.distance, -hit.id))[:limit] for hits in found]
 
-    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Hit]:
         """Read the rows of a vector."""
         self.read += 1
         return super().of_vector(scope, vector_key, after, limit)
@@ -135,3 +136,33 @@ def test_nothing_is_nothing() -> None:
     """An empty index, or nothing near enough."""
     assert nearest_vectors(Milvus([]), [QUERY], Scope(1), 3, 3) == [[]]
     assert nearest_vectors(Milvus(indexed([bits(9)])), [QUERY], Scope(1, max_distance=8), 3, 3) == [[]]
+
+
+def test_of_thousands_at_one_distance_only_what_is_returned_is_read() -> None:
+    """More different vectors than an answer holds, all as far: each read is a call, and a search has seconds."""
+    pairs = (sum(1 << bit for bit in two) for two in itertools.combinations(range(64), 2))
+    index = Milvus(indexed([pair.to_bytes(8) for pair in pairs] + [bits(1)]))
+    (found,) = nearest_vectors(index, [QUERY], Scope(1), 4, 3)
+    assert [(one.hit.distance, one.count) for one in found] == [(1, 1), (2, 1), (2, 1), (2, 1)]
+    assert index.read <= 4
+
+
+class Vanishing(Milvus):
+    """An index from which a vector's rows are deleted just before they are read."""
+
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Hit]:
+        """Delete the rows of a vector."""
+        self.rows = {id_: row for id_, row in self.rows.items() if key_of(row) != vector_key}
+        return super().of_vector(scope, vector_key, after, limit)
+
+
+def key_of(row: Row) -> int:
+    """The key of a row's vector."""
+    return vector_key(row.vector)
+
+
+def test_what_is_deleted_during_a_search_is_left_out() -> None:
+    """Between the search and the reading of its copies; the others are found."""
+    rows = indexed([bits(0)] * 60 + [bits(n) for n in range(1, 6)])
+    (found,) = nearest_vectors(Vanishing(rows), [QUERY], Scope(1), 5, 3)
+    assert [(one.hit.distance, one.count) for one in found] == [(1, 1), (2, 1), (3, 1), (4, 1)]

@@ -1,5 +1,6 @@
 """What a match is, by a second look in all eight orientations."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -65,12 +66,22 @@ def test_as_it_is_comes_before_what_is_no_nearer(distances: dict[Orientation, in
         assert made.orientation is Orientation.AS_IT_IS
 
 
+class Second(MemoryIndex):
+    """The index of the second look. While it is late, fresh reads alone see its rows, as in Milvus for some time."""
+
+    late = False
+
+    def lookup(self, keys: Mapping[int, int], *, fresh: bool = False) -> Mapping[int, Row]:
+        """Read rows."""
+        return {} if self.late and not fresh else super().lookup(keys)
+
+
 class World:
     """A search by average hash with a second look, over pictures that are indexed under the numbers of their names."""
 
     def __init__(self, **pictures: bytes) -> None:
         self.objects = MemoryObjects(dict(pictures))
-        self.first, self.second = MemoryIndex(), MemoryIndex()
+        self.first, self.second = MemoryIndex(), Second()
         both = Fingerprinter([AHASH, PDQ])
         for n, (name, body) in enumerate(pictures.items()):
             made = both(body)
@@ -156,6 +167,14 @@ def test_a_row_without_a_second_hash_is_not_verified() -> None:
     world = World(**copies("coffee.png"))
     world.second.rows = {}
     assert set(world(Query(object_key="original"), max_distance=4).values()) == {("not_verified", None)}
+
+
+@pytest.mark.parametrize(("fresh", "kind"), [(True, "resized"), (False, "not_verified")])
+def test_a_fresh_search_looks_at_what_was_just_written(fresh: bool, kind: str) -> None:
+    """The second look sees the same writes as the search."""
+    world = World(**copies("coffee.png"))
+    world.second.late = True
+    assert world(Query(object_key="original"), max_distance=4, fresh=fresh)["resized"][0] == kind
 
 
 def test_a_hash_cannot_be_looked_at() -> None:

@@ -10,7 +10,7 @@ from pymilvus import MilvusClient, MilvusException
 from contract import Profile
 from worker.adapters.milvus.collection import Collection
 from worker.adapters.milvus.connection import MilvusConnection, is_changed, is_rejected, milvus_errors
-from worker.adapters.milvus.paging import LARGEST_KEY, MOST, next_page
+from worker.adapters.milvus.paging import LARGEST_KEY, MOST, Entity, next_page
 from worker.adapters.milvus.rows import (
     GOOD,
     by_partition,
@@ -33,6 +33,7 @@ from worker.settings import WorkerSettings
 
 _SCALARS: Final = ["id", "meta_id", "company_id", "object_key", "content_crc", "indexed_at", "width", "height"]
 _ROW_FIELDS: Final = [*_SCALARS, VECTOR_FIELD, "quality"]
+# In the order of a `Hit`.
 _HIT_FIELDS: Final = ["meta_id", "company_id", "object_key", "quality", "indexed_at", VECTOR_KEY_FIELD]
 
 
@@ -138,9 +139,14 @@ class MilvusIndex:
             return [[] for _ in vectors]
         return [to_hits(hits) for hits in found]
 
-    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Row]:
-        """Read the rows of one vector, given by its key, as `scan` does. How far it is does not matter."""
-        return self._scan(scope.company_id, after, limit, *_of_vector(scope, vector_key), fresh=scope.fresh)
+    def of_vector(self, scope: Scope, vector_key: int, after: int, limit: int) -> list[Hit]:
+        """Read the rows of one vector, given by its key, as `scan` does. How far it is does not matter.
+
+        The vector itself is not read: of ten thousand rows, pymilvus would take most of the time to unpack it.
+        """
+        only = _of_vector(scope, vector_key)
+        found = self._scan(scope.company_id, after, limit, *only, fields=["id", *_HIT_FIELDS], fresh=scope.fresh)
+        return [Hit(0, one["id"], *(one[name] for name in _HIT_FIELDS)) for one in found]
 
     def count_of_vector(self, scope: Scope, vector_key: int) -> int:
         """Count the rows of one vector, given by its key."""
@@ -157,19 +163,20 @@ class MilvusIndex:
         Returns:
             The next `limit` rows; fewer only where there are no more.
         """
-        return self._scan(company_id, after, limit, fresh=True)
+        return [self._to_row(one) for one in self._scan(company_id, after, limit, fields=_ROW_FIELDS, fresh=True)]
 
-    def _scan(self, company_id: int | None, after: int, limit: int, *only: str, fresh: bool) -> list[Row]:
+    def _scan(
+        self, company_id: int | None, after: int, limit: int, *only: str, fields: Sequence[str], fresh: bool
+    ) -> list[Entity]:
         try:
-            found = next_page(
+            return next_page(
                 lambda within: self._count(company_id, *only, within, fresh=fresh),
-                lambda within: self._read(company_id, *only, within, fresh=fresh),
+                lambda within: self._read(company_id, *only, within, fields=fields, fresh=fresh),
                 after=after,
                 limit=limit,
             )
         except CollectionMissing:
             return []
-        return [self._to_row(one) for one in found]
 
     def sample(self, company_id: int | None, most: int) -> Sample:
         """Read a sample of vectors, uniform because primary keys are: the rows with the least ones.
@@ -229,11 +236,11 @@ class MilvusIndex:
         return int(counted[0]["count(*)"])
 
     def _read(
-        self, company_id: int | None, *expressions: str, fields: Sequence[str] = _ROW_FIELDS, fresh: bool = False
-    ) -> Sequence[Mapping[str, Any]]:
+        self, company_id: int | None, *expressions: str, fields: Sequence[str], fresh: bool = False
+    ) -> Sequence[Entity]:
         """Read rows, at most 16,384 of them."""
         with self._ready() as (client, partitions):
-            found: Sequence[Mapping[str, Any]] = client.query(
+            found: Sequence[Entity] = client.query(
                 self.collection,
                 filter=where(company_id, *expressions),
                 output_fields=list(fields),
