@@ -1,4 +1,4 @@
-"""The worker's parts, put together: one set for each process."""
+"""What a worker does, put together: one set for each process."""
 
 import faulthandler
 import os

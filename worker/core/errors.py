@@ -9,7 +9,7 @@ from contract import LookalikeError, Reason
 
 
 class Busy(LookalikeError):
-    """Another worker is at this batch: the message was delivered twice, and this delivery is dropped."""
+    """Another worker is at this batch, whose message was delivered twice, or at this job."""
 
 
 class Transient(LookalikeError):
