@@ -28,8 +28,10 @@ from contract.evaluation import (
     decode_evaluate,
 )
 from contract.identity import row_id
+from contract.key_template import KeyTemplate, key_template
 from contract.messages import (
     Item,
+    ObjectEvent,
     Query,
     Reindexing,
     SearchOptions,
@@ -112,11 +114,13 @@ __all__ = [
     "IngestResult",
     "InvalidMessage",
     "Item",
+    "KeyTemplate",
     "Kind",
     "LookalikeError",
     "Match",
     "Member",
     "MembersResult",
+    "ObjectEvent",
     "Orientation",
     "Overloaded",
     "Profile",
@@ -142,6 +146,7 @@ __all__ = [
     "decode_reindex",
     "decode_search",
     "decode_search_many",
+    "key_template",
     "profile_named",
     "row_id",
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, Final, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from contract.errors import InvalidMessage
+from contract.key_template import key_template
 from contract.profiles import MAX_BITS, profile_named
 
 VERSION: Final = 1
@@ -16,6 +17,7 @@ MAX_EVENTS: Final = 100
 MAX_LIMIT: Final = 1000
 MAX_MEMBERS: Final = 100
 MAX_KEY_BYTES: Final = 1023  # OSS: "Object naming conventions"
+MAX_ID_TEXT: Final = 64  # longer than any number of 64 bits
 
 Int64 = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 
@@ -61,6 +63,13 @@ def _profile_name(name: str) -> str:
         raise ValueError(str(error).removeprefix("hash: ")) from None
 
 
+def _template(text: str) -> str:
+    try:
+        return key_template(text).text
+    except InvalidMessage as error:
+        raise ValueError(str(error)) from None
+
+
 # Not Literal[1], which takes True and 1.0 for 1.
 Version = Annotated[int, Field(strict=True), AfterValidator(_known)]
 ObjectKey = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_within_key_bytes)]
@@ -68,6 +77,8 @@ ImageBytes = Annotated[bytes, BeforeValidator(_from_base64), Field(min_length=1)
 ProfileName = Annotated[str, Field(strict=True), AfterValidator(_profile_name)]
 MaxDistance = Annotated[int, Field(strict=True, ge=0, le=MAX_BITS)]
 MaxChance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+IdText = Annotated[str, Field(strict=True, max_length=MAX_ID_TEXT)]
+KeyTemplateText = Annotated[str, Field(strict=True), AfterValidator(_template)]
 CollectionName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
 VectorBytes = Annotated[bytes, BeforeValidator(_from_hex), Field(min_length=1)]
 

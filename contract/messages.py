@@ -10,8 +10,10 @@ from contract.decoding import (
     MAX_LIMIT,
     MAX_MEMBERS,
     CollectionName,
+    IdText,
     ImageBytes,
     Int64,
+    KeyTemplateText,
     MaxChance,
     MaxDistance,
     ObjectKey,
@@ -21,6 +23,12 @@ from contract.decoding import (
     Versioned,
     decode_as,
 )
+
+IdTexts = dict[Literal["company_id", "meta_id"], IdText]
+
+
+def _given(dumped: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in dumped.items() if value is not None}
 
 
 class Item(Strict):
@@ -38,19 +46,49 @@ class UploadEvent(Strict):
         meta_id: the picture.
         company_id: its tenant.
         when: on what condition the picture is indexed, for those who know of it from hearsay: `indexed`, that it is
-            indexed as this object still; `absent`, that it is not indexed as another. None, as from whoever uploaded
-            it: on none.
+            indexed as this object still; `absent`, that it is not indexed as another. `removed`: the object is said to
+            be gone. Where it is, the picture's row is removed if it is of this object; otherwise nothing is done. None,
+            as from whoever uploaded it: on none.
     """
 
     object_key: ObjectKey
     meta_id: Int64
     company_id: Int64
-    when: Literal["indexed", "absent"] | None = None
+    when: Literal["indexed", "absent", "removed"] | None = None
 
     @model_serializer(mode="wrap")
-    def _without_no_condition(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        return dumped if self.when is not None else {name: dumped[name] for name in dumped if name != "when"}
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _given(handler(self))
+
+
+class ObjectEvent(Strict):
+    """Something happened to an object, of whose picture no ids are told: the workers find out.
+
+    They look in the callback's variables, in the object's user metadata and in its key, in the order that they are told
+    (`LOOKALIKE_IDS_FROM`). What they cannot find is a dead letter, `unmapped`.
+
+    Attributes:
+        object_key: the object.
+        source: `oss`, which tells such an event from one whose ids were forgotten.
+        bucket: that it is in; None: not told, and so the workers'.
+        when: `removed`, or None where it was created or replaced. See `UploadEvent`.
+        variables: `company_id` and `meta_id`, as the uploader gave them to a callback (`x:company_id`).
+        metadata: the same, as the object's user metadata says (`x-oss-meta-company-id`); None where that was not told,
+            so that it has to be asked for.
+        key_template: by which the key is read, in place of the workers' own.
+    """
+
+    object_key: ObjectKey
+    source: Literal["oss"]
+    bucket: Annotated[str, Field(strict=True, min_length=1, max_length=63)] | None = None
+    when: Literal["removed"] | None = None
+    variables: IdTexts | None = None
+    metadata: IdTexts | None = None
+    key_template: KeyTemplateText | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _given(handler(self))
 
 
 class Query(Strict):
@@ -160,9 +198,10 @@ class Reindexing(Versioned):
     source: CollectionName | None = None
 
 
-def decode_event(raw: object) -> UploadEvent:
-    """Decode one event of an ingest message."""
-    return decode_as(UploadEvent, raw)
+def decode_event(raw: object) -> UploadEvent | ObjectEvent:
+    """Decode one event of an ingest message: without ids, if it has a `source`."""
+    of_object = "source" in raw if isinstance(raw, Mapping) else isinstance(raw, ObjectEvent)
+    return decode_as(ObjectEvent, raw) if of_object else decode_as(UploadEvent, raw)
 
 
 def decode_ingest(arguments: Mapping[str, Any]) -> Sequence[object]:

@@ -6,7 +6,10 @@ from typing import Any, NotRequired, TypedDict
 
 
 class IngestResult(TypedDict):
-    """How many events of a message ended how. The four add up to the events."""
+    """How many events of a message ended how. The four add up to the events.
+
+    What an event of a removed object brings about counts as indexed: the index says what the event does.
+    """
 
     indexed: int
     unchanged: int
@@ -133,6 +136,7 @@ class Reason(StrEnum):
     """Why an event is a dead letter."""
 
     INVALID = "invalid"
+    UNMAPPED = "unmapped"
     NOT_FOUND = "not_found"
     NOT_READABLE = "not_readable"
     NOT_AN_IMAGE = "not_an_image"

@@ -22,6 +22,7 @@ from contract import (
     Item,
     Member,
     MembersResult,
+    ObjectEvent,
     Query,
     SearchManyResult,
     SearchResult,
@@ -105,7 +106,7 @@ class Client(LongJobs):
 
     def enqueue_many(
         self,
-        events: Iterable[UploadEvent | Mapping[str, Any]],
+        events: Iterable[UploadEvent | ObjectEvent | Mapping[str, Any]],
         *,
         batch_size: int = 100,
         progress: Callable[[int], None] | None = None,
@@ -118,7 +119,8 @@ class Client(LongJobs):
         `LOOKALIKE_OUTSTANDING_LOW` are.
 
         Args:
-            events: `UploadEvent`s, or mappings with `object_key`, `meta_id`, `company_id`.
+            events: `UploadEvent`s, or mappings with `object_key`, `meta_id`, `company_id`; or `ObjectEvent`s, whose ids
+                the workers find out.
             batch_size: events in a message, 1 to 100.
             progress: called after each message with the number of events that are enqueued.
             wait: seconds that one such wait may take; None: for ever.
@@ -344,7 +346,7 @@ class Client(LongJobs):
 
     async def aenqueue_many(
         self,
-        events: Iterable[UploadEvent | Mapping[str, Any]],
+        events: Iterable[UploadEvent | ObjectEvent | Mapping[str, Any]],
         *,
         batch_size: int = 100,
         progress: Callable[[int], None] | None = None,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract import MAX_EVENTS, InvalidMessage, Overloaded, ServiceUnavailable, UploadEvent, decode_event
+from contract import MAX_EVENTS, InvalidMessage, ObjectEvent, Overloaded, ServiceUnavailable, UploadEvent, decode_event
 from producer.backpressure import Wait
 from producer.errors import Interrupted, InvalidEvent
 from producer.publisher import Publisher
@@ -20,7 +20,7 @@ class EnqueueResult:
 
 def enqueue_all(
     publisher: Publisher,
-    events: Iterable[UploadEvent | Mapping[str, Any]],
+    events: Iterable[UploadEvent | ObjectEvent | Mapping[str, Any]],
     *,
     wait: Wait,
     batch_size: int,
@@ -51,7 +51,7 @@ def enqueue_all(
     return EnqueueResult(stream.accepted, stream.batches)
 
 
-def encode_event(event: UploadEvent | Mapping[str, Any]) -> dict[str, Any]:
+def encode_event(event: UploadEvent | ObjectEvent | Mapping[str, Any]) -> dict[str, Any]:
     """Validate an event, and make JSON of it."""
     if isinstance(event, Mapping):
         event = dict(event)

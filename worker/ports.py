@@ -23,6 +23,34 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What a store says of an object.
+
+    Attributes:
+        crc: the CRC-64 of its content, as `Download.crc`; None where the store does not know it.
+        metadata: its headers that begin with `x-oss-meta-`, names in lower case.
+    """
+
+    crc: int | None
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object in a listing.
+
+    Attributes:
+        key: the object.
+        modified: when it was last written, in milliseconds since 1970.
+        size: in bytes.
+    """
+
+    key: str
+    modified: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A picture as Milvus stores it.
 
@@ -141,6 +169,9 @@ class ObjectStore(Protocol):
     def crc(self, key: str) -> int | None:
         """The CRC-64 of the object's content as the store knows it, without reading it; None where it does not."""
 
+    def head(self, key: str) -> Head:
+        """What the store says of the object, without reading it."""
+
     def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
         """Read an object.
 
@@ -154,6 +185,16 @@ class CheckableObjectStore(ObjectStore, Protocol):
 
     def check(self, key: str) -> None:
         """Read one byte of an object, to see whether it can be read."""
+
+
+class Listing(Protocol):
+    """The objects of a bucket, in the order of their keys' UTF-8 bytes. It raises as `ObjectStore` does."""
+
+    def objects(self, prefix: str, after: str, limit: int) -> list[ListedObject]:
+        """The next `limit` objects (1 to 1,000) whose keys begin with a prefix and are greater than `after`.
+
+        Fewer only at the end.
+        """
 
 
 class VectorIndex(Protocol):

@@ -214,6 +214,7 @@ class Runtime(Parts):
             GroupWriter(self.guarded_index, max_rows=settings.write_rows),
             self.decoders,
             profiles=settings.hash,
+            mapper=settings.mapper,
             removal=self.removal,
             helpers=self.helpers,
             room=Room(self.settings.bytes_in_flight),

@@ -6,9 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from contract import PROFILES, Profile
+from contract import PROFILES, KeyTemplate, Profile, key_template
+from contract.decoding import KeyTemplateText
 from producer.app import visibility_timeout
 from producer.settings import ClientSettings
+from worker.core.mapping import IdSource, Mapper
 from worker.core.pictures import MAX_PIXELS
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -17,7 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)
 
 
 def _split(names: object) -> object:
-    """The profiles of `ahash,phash.upright`."""
+    """The names in `ahash,phash.upright`."""
     return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
 
@@ -31,6 +33,17 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 
 ProfileNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1), AfterValidator(_known)
+]
+
+
+def _distinct(names: tuple[IdSource, ...]) -> tuple[IdSource, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a source is named twice")
+    return names
+
+
+IdSources = Annotated[
+    tuple[IdSource, ...], NoDecode, BeforeValidator(_split), Field(min_length=1), AfterValidator(_distinct)
 ]
 
 
@@ -67,6 +80,10 @@ class WorkerSettings(LogSettings):
         oss_connections: connections kept open; at least the threads of the pool.
         oss_timeout: seconds to connect, and between two reads.
         object_seconds: seconds for the whole of one object.
+        key_template: where in an object's key the ids of its picture stand, for events that have none, such as
+            `uploads/{company_id}/{meta_id}/{_}.jpg`.
+        ids_from: where such events' ids are looked for, in the order of preference: `callback` (its variables), `key`
+            (by the template), `metadata` (the object's, which is asked for unless the event tells it).
         max_image_bytes: larger objects are dead letters.
         max_image_pixels: pictures of more pixels are dead letters.
         fast_hash: `auto` hashes plain JPEGs in C, where that proves to do as Pillow does; `off` leaves all to Pillow.
@@ -109,6 +126,9 @@ class WorkerSettings(LogSettings):
     oss_timeout: Seconds = 10.0
     object_seconds: Seconds = 60.0
 
+    key_template: KeyTemplateText | None = None
+    ids_from: IdSources = ("callback", "key", "metadata")
+
     max_image_bytes: Count = 50 * 1024 * 1024
     max_image_pixels: Count = MAX_PIXELS
     fast_hash: Literal["auto", "off"] = "auto"
@@ -138,6 +158,12 @@ class WorkerSettings(LogSettings):
     def profiles(self) -> Sequence[Profile]:
         """The hash profiles, the first of which searches compare by unless they name one."""
         return [PROFILES[name] for name in self.hash]
+
+    @property
+    def mapper(self) -> Mapper:
+        """Finds the ids of events that have none."""
+        template: KeyTemplate | None = None if self.key_template is None else key_template(self.key_template)
+        return Mapper(self.ids_from, template, self.oss_bucket)
 
     @model_validator(mode="after")
     def _within_visibility(self) -> Self:

@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from contract import LookalikeError, row_id
+from contract import KeyTemplate, LookalikeError, row_id
 from worker.core.errors import Busy, ObjectMissing, RowsRejected, Transient
 from worker.core.fingerprints import LOW_QUALITY, Fingerprint, Hash, vector_key
-from worker.ports import Claimed, Download, Hit, Row, Sample, Scope
+from worker.core.mapping import Mapper
+from worker.ports import Claimed, Download, Head, Hit, ListedObject, Row, Sample, Scope
+
+MAPPER: Final = Mapper(("callback", "key", "metadata"), KeyTemplate("uploads/{company_id}/{meta_id}.jpg"), "pictures")
 
 _VECTOR_BYTES: Final = 8
 _KEY_BYTES: Final = 1024
@@ -22,15 +25,30 @@ _KEY_BYTES: Final = 1024
 
 @dataclass
 class MemoryObjects:
-    """An object store. `failing` holds the error that reading a key raises; `read` the keys that were read whole."""
+    """An object store. `failing` holds the error that reading a key raises; `read` the keys that were read whole.
+
+    `metadata` holds the user metadata of objects, and `asked` the keys whose head was asked for.
+    """
 
     bodies: dict[str, bytes] = field(default_factory=dict)
     failing: dict[str, Exception] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
     def crc(self, key: str) -> int | None:
         """A checksum of the object. Any will do that changes with the content."""
         return zlib.crc32(self._body(key))
+
+    def head(self, key: str) -> Head:
+        """The checksum and the user metadata of the object."""
+        self.asked.append(key)
+        return Head(self.crc(key), self.metadata.get(key, {}))
+
+    def objects(self, prefix: str, after: str, limit: int) -> list[ListedObject]:
+        """The next objects, all last written in 1970."""
+        found = sorted(key for key in self.bodies if key.startswith(prefix) and key.encode() > after.encode())
+        return [ListedObject(key, 0, len(self.bodies[key])) for key in sorted(found, key=str.encode)[:limit]]
 
     def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:  # noqa: ARG002 - memory is never late
         """Read an object."""

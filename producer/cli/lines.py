@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import BinaryIO, Final
 
-from contract import InvalidMessage, UploadEvent, decode_event
+from contract import InvalidMessage, ObjectEvent, UploadEvent, decode_event
 
 _COLUMNS: Final = ("object_key", "meta_id", "company_id")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,30}")
@@ -19,7 +19,8 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,30}")
 _MAX_LINE: Final = 64 * 1024
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
-Parse = Callable[[str], UploadEvent]
+Event = UploadEvent | ObjectEvent
+Parse = Callable[[str], Event]
 Reject = Callable[[int, str], None]
 Advance = Callable[[int], None]
 
@@ -35,7 +36,7 @@ class BadHeader(InvalidMessage):
     """The first line of a CSV file does not name the columns."""
 
 
-def read_events(file: BinaryIO, form: Format, *, reject: Reject, advance: Advance) -> Iterator[UploadEvent]:
+def read_events(file: BinaryIO, form: Format, *, reject: Reject, advance: Advance) -> Iterator[Event]:
     """Read events as they are asked for.
 
     Args:
@@ -86,7 +87,7 @@ def _decode(raw: bytes) -> str:
         raise InvalidMessage(f"not UTF-8: byte {error.start + 1} of the line") from None
 
 
-def _parse_json(text: str) -> UploadEvent:
+def _parse_json(text: str) -> Event:
     try:
         raw = json.loads(text)
     except ValueError as error:
@@ -101,7 +102,7 @@ def _csv_parser(header: str) -> Parse:
     if sorted(columns) != sorted(_COLUMNS):
         raise InvalidMessage(f"the header names the columns {', '.join(_COLUMNS)}, not {', '.join(columns)}")
 
-    def parse(text: str) -> UploadEvent:
+    def parse(text: str) -> Event:
         cells = _cells(text)
         if len(cells) != len(columns):
             raise InvalidMessage(f"{len(cells)} columns where there should be {len(columns)}")

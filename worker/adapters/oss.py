@@ -19,7 +19,7 @@ from oss2.credentials import EnvironmentVariableCredentialsProvider
 
 from worker.adapters.transport import Session
 from worker.core.errors import Misconfigured, NotReadable, ObjectMissing, TooLarge, Transient
-from worker.ports import Download
+from worker.ports import Download, Head, ListedObject
 from worker.settings import WorkerSettings
 
 # As much as glibc takes from memory that it keeps, so that a chunk costs no page faults.
@@ -33,6 +33,7 @@ _TRANSIENT: Final = frozenset({"RequestTimeout", "Throttling", "DownloadTrafficR
 _AUTHENTICATION: Final = "0002-"
 _ARCHIVED: Final = "InvalidObjectState"
 _FORBIDDEN: Final = 403
+_USER_METADATA: Final = "x-oss-meta-"
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
 
@@ -71,6 +72,21 @@ class OssObjectStore:
         with _oss_errors():
             crc: int | None = self._bucket.head_object(key).server_crc
         return crc
+
+    def head(self, key: str) -> Head:
+        """What OSS says of the object, without reading it. It raises as `get` does."""
+        with _oss_errors():
+            found = self._bucket.head_object(key)
+        headers = {name.lower(): value for name, value in found.headers.items()}
+        return Head(
+            found.server_crc, {name: value for name, value in headers.items() if name.startswith(_USER_METADATA)}
+        )
+
+    def objects(self, prefix: str, after: str, limit: int) -> list[ListedObject]:
+        """List the next objects. A limit of more than 1,000 is refused by OSS."""
+        with _oss_errors():
+            page = self._bucket.list_objects_v2(prefix, start_after=after, max_keys=limit)
+        return [ListedObject(one.key, one.last_modified * 1000, one.size) for one in page.object_list]
 
     def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
         """Read an object whole. `reserve` is told its size first, or the cap where OSS does not tell the size.

@@ -42,6 +42,12 @@ class Permanent(LookalikeError):
     reason: ClassVar[Reason]
 
 
+class Unmapped(Permanent):
+    """Nothing says whose picture the object is."""
+
+    reason = Reason.UNMAPPED
+
+
 class NotReadable(Permanent):
     """OSS refuses this one object: it is archived, or its name is not allowed."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contract import Reason, UploadEvent
+from contract import ObjectEvent, Reason, UploadEvent
 from worker.core.errors import Misconfigured, ObjectMissing, Permanent, Transient
 
 
@@ -24,6 +24,13 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """Its object was said to be gone. Where it is, the picture has no row of it any more."""
+
+    event: UploadEvent
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """It is tried again, `delay` seconds from now.
 
@@ -34,7 +41,7 @@ class Retry:
             the later one's. So it is tried again even where another delivery has settled its batch.
     """
 
-    event: UploadEvent
+    event: UploadEvent | ObjectEvent
     error: str
     delay: float
     counts: bool = True
@@ -50,7 +57,7 @@ class Dead:
     error: str
 
 
-Outcome = Indexed | Unchanged | Retry | Dead
+Outcome = Indexed | Unchanged | Removed | Retry | Dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class RetryPolicy:
         full = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
         return full * (1 + chance()) / 2
 
-    def decide(self, event: UploadEvent, error: Exception, attempt: int) -> Retry | Dead:
+    def decide(self, event: UploadEvent | ObjectEvent, error: Exception, attempt: int) -> Retry | Dead:
         """Say what an error at the `attempt`-th try (1 is the first) means for the event."""
         explained = explain(error)
         match error:

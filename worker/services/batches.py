@@ -19,7 +19,7 @@ from contract import (
 )
 from producer.ledger import Batch, Begun, DeadLettersFull, Ledger
 from worker.core.errors import Busy
-from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged
+from worker.core.outcomes import Dead, Indexed, Outcome, Removed, Retry, Unchanged
 from worker.services.leases import Leases
 
 log = structlog.get_logger(__name__)
@@ -160,7 +160,12 @@ def _count(outcomes: Sequence[Outcome]) -> IngestResult:
     def number(kind: type[Outcome]) -> int:
         return sum(isinstance(outcome, kind) for outcome in outcomes)
 
-    return IngestResult(indexed=number(Indexed), unchanged=number(Unchanged), dead=number(Dead), retried=number(Retry))
+    return IngestResult(
+        indexed=number(Indexed) + number(Removed),
+        unchanged=number(Unchanged),
+        dead=number(Dead),
+        retried=number(Retry),
+    )
 
 
 def _killer(event: object, begun: Begun) -> Dead:

@@ -14,7 +14,7 @@ import structlog
 
 from contract import Reason, ServiceUnavailable
 from worker.core.errors import FuseBlown, Misconfigured, Transient
-from worker.core.outcomes import Dead, Indexed, Outcome, Retry, Unchanged, explain
+from worker.core.outcomes import Dead, Indexed, Outcome, Removed, Retry, Unchanged, explain
 
 log = structlog.get_logger(__name__)
 
@@ -169,16 +169,17 @@ class Fuse:
         """Take the outcomes of a batch into account.
 
         A retry has not ended. An event that fits no contract says something of who sent it and nothing of this worker,
-        so it counts neither as dead nor as an event.
+        so it counts neither as dead nor as an event. No more does one of an object that is nobody's picture: a bucket
+        may be full of them.
         """
         with self._lock:
             for outcome in outcomes:
                 match outcome:
-                    case Retry() | Dead(reason=Reason.INVALID):
+                    case Retry() | Dead(reason=Reason.INVALID | Reason.UNMAPPED):
                         continue
                     case Dead():
                         self._ended(dead=True)
-                    case Unchanged():
+                    case Unchanged() | Removed():
                         self._ended(dead=False)
                     case Indexed():
                         if self._probation is not None and self._probation.cause is Cause.MISCONFIGURED:

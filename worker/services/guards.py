@@ -8,7 +8,7 @@ import structlog
 
 from contract import LookalikeError
 from worker.core.errors import Misconfigured, ObjectMissing, Permanent
-from worker.ports import CheckableObjectStore, Download, Row, VectorIndex
+from worker.ports import CheckableObjectStore, Download, Head, Row, VectorIndex
 from worker.services.fuse import Fuse
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,11 @@ class GuardedObjects:
         """The object's checksum, without reading it."""
         with self._guarded(key):
             return self._objects.crc(key)
+
+    def head(self, key: str) -> Head:
+        """What the store says of the object, without reading it."""
+        with self._guarded(key):
+            return self._objects.head(key)
 
     def get(self, key: str, deadline: float, reserve: Callable[[int], None] | None = None) -> Download:
         """Read an object."""

@@ -14,12 +14,14 @@ from uuid import uuid4
 
 import structlog
 
-from contract import InvalidMessage, LookalikeError, Reason, UploadEvent, decode_event, row_id
-from worker.core.errors import IdCollision
+from contract import LookalikeError, Reason, UploadEvent, row_id
+from worker.core.errors import IdCollision, ObjectMissing
 from worker.core.fingerprints import Fingerprint
-from worker.core.outcomes import Dead, Indexed, Outcome, Retry, RetryPolicy, Unchanged
+from worker.core.mapping import Mapper
+from worker.core.outcomes import Dead, Indexed, Outcome, Removed, Retry, RetryPolicy, Unchanged
 from worker.ports import Claims, ObjectStore, Row, RowWriter, VectorIndex
 from worker.services.helpers import Helpers
+from worker.services.identifying import Identifying
 from worker.services.removal import Removal
 from worker.services.room import Room
 
@@ -90,6 +92,7 @@ class Ingest:
         fingerprint: Callable[[bytes], Fingerprint],
         *,
         profiles: Collection[str],
+        mapper: Mapper,
         removal: Removal,
         helpers: Helpers,
         room: Room,
@@ -107,6 +110,7 @@ class Ingest:
             writer: of the rows.
             fingerprint: from a picture's bytes to its hashes.
             profiles: the names of the profiles that it hashes by.
+            mapper: finds the ids of events that have none.
             removal: of rows whose objects are gone.
             helpers: who join in the work on a message.
             room: in bytes, for the bodies that were downloaded and are not yet hashed.
@@ -120,6 +124,7 @@ class Ingest:
         self._claims = claims
         self._writer = writer
         self._removal = removal
+        self._identify = Identifying(objects, mapper, helpers=helpers, policy=policy)
         self._helpers = helpers
         self._room = room
         self._fingerprint = fingerprint
@@ -141,10 +146,16 @@ class Ingest:
             One outcome for each event, in their order. A bad event never fails its siblings.
         """
         begun = self._monotonic()
-        decoded = [_decode(raw) for raw in raw_events]
-        outcomes: dict[int, Outcome] = {n: event for n, event in enumerate(decoded) if isinstance(event, Dead)}
-        outcomes |= _repeats(decoded)
-        todo = {n: event for n, event in enumerate(decoded) if isinstance(event, UploadEvent) and n not in outcomes}
+        events: dict[int, UploadEvent] = {}
+        outcomes: dict[int, Outcome] = {}
+        for n, event in enumerate(self._identify(raw_events, attempt)):
+            if isinstance(event, UploadEvent):
+                events[n] = event
+            else:
+                outcomes[n] = event
+        outcomes |= self._remove({n: event for n, event in events.items() if event.when == "removed"}, attempt)
+        outcomes |= _repeats({n: event for n, event in events.items() if n not in outcomes})
+        todo = {n: event for n, event in events.items() if n not in outcomes}
         token = uuid4().hex
         try:
             known = self._claim(token, todo.values(), trust=attempt == 1)
@@ -169,6 +180,33 @@ class Ingest:
             delay = min(self._policy.cap, _lost_delay(self._monotonic() - begun))
             failed |= {n: _overtaken(todo[n], delay) for n, row in done.items() if row.id in lost}
         return _in_order(outcomes | failed)
+
+    def _remove(self, events: Mapping[int, UploadEvent], attempt: int) -> dict[int, Outcome]:
+        """Take out the rows of those whose objects are gone; the outcome of each."""
+        failed: dict[str, Exception] = {}
+
+        def is_gone(key: str) -> bool:
+            try:
+                self._objects.head(key)
+            except ObjectMissing:
+                return True
+            except LookalikeError as error:
+                failed[key] = error
+            return False
+
+        if not events:
+            return {}
+        try:
+            removed = self._removal.of_gone_objects(list(events.values()), is_gone)
+        except LookalikeError as error:
+            return {n: self._policy.decide(event, error, attempt) for n, event in events.items()}
+        log.info("objects_removed", events=len(events), rows=removed)
+        return {
+            n: self._policy.decide(event, failed[event.object_key], attempt)
+            if event.object_key in failed
+            else Removed(event)
+            for n, event in events.items()
+        }
 
     def _try(self, event: UploadEvent, batch: _Batch) -> tuple[Outcome, Row | None]:
         """Work on one event, up to its row: what becomes of it if that is written, and the row if it has one.
@@ -297,20 +335,11 @@ class Ingest:
             return self._fingerprint(download.body), download.crc
 
 
-def _decode(raw: object) -> UploadEvent | Dead:
-    try:
-        return decode_event(raw)
-    except InvalidMessage as error:
-        return Dead(raw, Reason.INVALID, str(error))
-
-
-def _repeats(decoded: Sequence[UploadEvent | Dead]) -> dict[int, Outcome]:
+def _repeats(events: Mapping[int, UploadEvent]) -> dict[int, Outcome]:
     """The outcomes of events whose row another event of the message writes: of the same picture the last one wins."""
     outcomes: dict[int, Outcome] = {}
     last: dict[int, UploadEvent] = {}
-    for n, event in reversed(list(enumerate(decoded))):
-        if not isinstance(event, UploadEvent):
-            continue
+    for n, event in reversed(list(events.items())):
         id_ = row_id(event.company_id, event.meta_id)
         winner = last.setdefault(id_, event)
         if winner is event:

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from contract import Item, row_id
+from contract import Item, UploadEvent, row_id
 from worker.core.errors import Transient
 from worker.ports import Claims, Row, VectorIndex
 
@@ -50,6 +50,28 @@ class Removal:
         return self._delete(
             {id_: item.company_id for id_, item in wanted.items()},
             lambda row: (row.company_id, row.meta_id) == (wanted[row.id].company_id, wanted[row.id].meta_id),
+        )
+
+    def of_gone_objects(self, events: Sequence[UploadEvent], is_gone: Callable[[str], bool]) -> int:
+        """Delete the rows of pictures whose objects are gone.
+
+        An object is looked at after its picture was locked, so an upload of the same key that has ended by then is
+        seen, and one that ends later is tried again.
+
+        Args:
+            events: that name pictures and their objects. A row of another object stays.
+            is_gone: whether an object is gone. It is asked only for those that a row names.
+
+        Returns:
+            How many rows there were.
+
+        Raises:
+            Transient, Misconfigured: as above.
+        """
+        named = {(event.company_id, event.meta_id, event.object_key) for event in events}
+        return self._delete(
+            {row_id(event.company_id, event.meta_id): event.company_id for event in events},
+            lambda row: (row.company_id, row.meta_id, row.object_key) in named and is_gone(row.object_key),
         )
 
     def withdraw(self, row: Row) -> None:

@@ -19,7 +19,7 @@ from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
 from worker.settings import WorkerSettings
-from worker.testing import MemoryClaims, MemoryIndex, fingerprinting
+from worker.testing import MAPPER, MemoryClaims, MemoryIndex, fingerprinting
 
 LARGEST = 1_000_000
 AT_ONCE = 8
@@ -51,7 +51,7 @@ class InFlight:
     def __init__(self, store: OssObjectStore) -> None:
         self.bytes = 0
         self.most = 0
-        self.crc, self.check = store.crc, store.check
+        self.crc, self.head, self.check = store.crc, store.head, store.check
         self._store = store
         self._lock = threading.Lock()
 
@@ -86,6 +86,7 @@ def test_bytes_in_flight_stay_within_their_bound(store: OssObjectStore, bound: i
         GroupWriter(index, max_rows=1000),
         Decoders(fingerprinting(objects.hash), len, at_once=2, pixels=bound, seconds=60),
         profiles=["ahash"],
+        mapper=MAPPER,
         removal=Removal(index, claims, delete_seconds=0),
         helpers=helpers,
         room=Room(bound),

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from contract import Reason, ServiceUnavailable, UploadEvent, decode_event
+from contract import Reason, ServiceUnavailable, UploadEvent
+from contract.decoding import decode_as
 from producer.ledger import Batch, Ledger
 from worker.core.errors import Busy, NotAnImage, Transient
 from worker.core.outcomes import Indexed, Outcome, Retry, RetryPolicy, Unchanged
@@ -89,7 +90,7 @@ class Lives(RuleBasedStateMachine):
 
     def ingest(self, events: Sequence[object], attempt: int, since: float) -> list[Outcome]:  # noqa: ARG002
         """Have each event end as chance has it."""
-        decoded = [decode_event(event) for event in events]
+        decoded = [decode_as(UploadEvent, event) for event in events]
         outcomes = [self.outcome(event, self.fates[n % len(self.fates)], attempt) for n, event in enumerate(decoded)]
         self.settled.update(outcome.event.meta_id for outcome in outcomes if isinstance(outcome, Indexed | Unchanged))
         return outcomes

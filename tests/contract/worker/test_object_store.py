@@ -187,3 +187,31 @@ def test_nobody_there_is_transient(environment: None, monkeypatch: pytest.Monkey
     with pytest.raises(Transient, match="cannot be reached"):
         store.get("any", soon())
     store.close()
+
+
+def test_what_oss_says_of_an_object(store: OssObjectStore) -> None:
+    """Its checksum, and its user metadata under names in lower case."""
+    assert store.head(KEY).crc == crc(BODY)
+    assert store.head(KEY).metadata == {}
+    store._bucket.put_object("tagged", b"", headers={"x-oss-meta-Company-Id": "7", "Content-Type": "a/b"})  # noqa: SLF001
+    assert store.head("tagged").metadata == {"x-oss-meta-company-id": "7"}
+    with pytest.raises(ObjectMissing):
+        store.head("gone")
+
+
+def test_objects_are_listed_in_pages(store: OssObjectStore) -> None:
+    """In the order of their keys' bytes, each once, whatever is in a key."""
+    keys = sorted(
+        ("p/ +%&=é图.jpg", "p/a", "p/a b", "p/a+b", "p/\U0001f408", "p/\ufffd", "p/z/z", "p/<&>\n"), key=str.encode
+    )
+    for key in keys:
+        store.put(key, b"12345")
+    before = time.time_ns() // 10**9 - 60
+    after, found = "", []
+    while page := store.objects("p/", after, 3):
+        assert len(page) <= 3
+        found += page
+        after = page[-1].key
+    assert [one.key for one in found] == keys
+    assert all(one.size == 5 and one.modified >= before * 1000 for one in found)
+    assert [one.key for one in store.objects("", "", 1000)] == sorted([*keys, KEY, "empty"], key=str.encode)

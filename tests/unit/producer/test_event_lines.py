@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import UploadEvent
-from producer.cli.lines import BadHeader, Format, read_events
+from producer.cli.lines import BadHeader, Event, Format, read_events
 
 HEADER = b"object_key,meta_id,company_id\n"
 GOOD = b'{"object_key": "a.jpg", "meta_id": 1, "company_id": 7}'
@@ -19,7 +19,7 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 EVENTS = st.lists(st.builds(UploadEvent, object_key=KEYS, meta_id=INT64, company_id=INT64), max_size=10)
 
 
-def read(content: bytes, form: Format) -> tuple[list[UploadEvent], dict[int, str]]:
+def read(content: bytes, form: Format) -> tuple[list[Event], dict[int, str]]:
     """Read all events, and the complaints by line."""
     complaints: dict[int, str] = {}
     lengths: list[int] = []

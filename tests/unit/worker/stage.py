@@ -14,7 +14,7 @@ from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting
+from worker.testing import MAPPER, MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting
 
 KEY: Final = "a.jpg"
 EVENT: Final = UploadEvent(object_key=KEY, meta_id=1, company_id=1)
@@ -148,6 +148,7 @@ class Stage:
                 GroupWriter(index, max_rows=100),
                 fingerprinting(lambda body: body.ljust(8, b"\0")),
                 profiles=["ahash"],
+                mapper=MAPPER,
                 removal=Removal(index, claims, delete_seconds=0),
                 helpers=Helpers(1),
                 room=Room(1000),

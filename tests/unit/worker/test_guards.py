@@ -15,7 +15,7 @@ from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting, make_row
+from worker.testing import MAPPER, MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting, make_row
 
 REFUSED = Misconfigured("OSS says 403 AccessDenied")
 ROW = make_row(1)
@@ -67,6 +67,7 @@ class World:
             GroupWriter(self.index, max_rows=100),
             fingerprinting(lambda _: bytes(8)),
             profiles=["ahash"],
+            mapper=MAPPER,
             removal=Removal(self.index, claims, delete_seconds=0),
             helpers=Helpers(1),
             room=Room(1000),

@@ -22,7 +22,7 @@ from worker.services.ingest import Budget, Ingest
 from worker.services.removal import Removal
 from worker.services.room import Room
 from worker.services.writer import GroupWriter
-from worker.testing import MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting
+from worker.testing import MAPPER, MemoryClaims, MemoryIndex, MemoryObjects, fingerprinting
 
 RED = encode(Image.radial_gradient("L"), "PNG")
 BLUE = encode(Image.linear_gradient("L"), "PNG")
@@ -47,6 +47,7 @@ class World:
             GroupWriter(self.index, max_rows=100),
             fingerprinting(create),
             profiles=["ahash"],
+            mapper=MAPPER,
             removal=Removal(self.index, self.claims, delete_seconds=0),
             helpers=Helpers(at_once),
             room=self.room,
