@@ -50,7 +50,7 @@ result_expires = 3600
 # Flower and other monitors see the tasks with their states.
 worker_send_task_events = True
 
-# structlog writes the logs (worker.logs); Celery leaves the root logger and the standard streams alone.
+# structlog writes the logs (producer.logs); Celery leaves the root logger and the standard streams alone.
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -47,6 +48,7 @@ from producer.enqueuing import EnqueueResult, encode_event, enqueue_all
 from producer.long_jobs import LongJobs
 from producer.publisher import Publisher
 from producer.settings import ClientSettings
+from producer.sharing import SharedBatches
 from producer.status import Status, read_status
 
 _T = TypeVar("_T")
@@ -85,10 +87,14 @@ class Client(LongJobs):
     def close(self) -> None:
         """Close all connections."""
         _clients.discard(self)
+        self._shared.close()
         self._connections.close()
 
     def enqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
         """Have a picture indexed, soon.
+
+        Calls that are made at once, by many threads or coroutines, share messages: while one is on its way, the next
+        gathers.
 
         Args:
             object_key: of the picture, in the bucket of the workers.
@@ -96,13 +102,29 @@ class Client(LongJobs):
             company_id: the tenant.
 
         Returns:
-            The id of the batch. Once it is returned the event is not lost, whatever dies.
+            The id of the batch that the event is in. Once it is returned the event is not lost, whatever dies.
 
         Raises:
             Overloaded: `LOOKALIKE_OUTSTANDING_MAX` events are outstanding.
         """
         event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
-        return self._publisher.accept([encode_event(event)]).batch_id
+        return self.submit(event).result()
+
+    def submit(self, event: UploadEvent | ObjectEvent | Mapping[str, Any]) -> Future[str]:
+        """Begin to enqueue one event, and do not wait.
+
+        Args:
+            event: as for `enqueue_many`.
+
+        Returns:
+            A future that ends as `enqueue` does, with the id of the batch or its error. Until then nothing is promised.
+            `asyncio.wrap_future` makes it awaitable. 10,000 events may be on their way; then this waits.
+
+        Raises:
+            InvalidMessage: the event does not fit the contract.
+            ServiceUnavailable: the client is closed.
+        """
+        return self._shared.submit(encode_event(event))
 
     def enqueue_many(
         self,
@@ -341,8 +363,12 @@ class Client(LongJobs):
         return DeadLetters(self._connections.ledger, self._publisher, self._backpressure)
 
     async def aenqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
-        """`enqueue`, for async code."""
-        return await self._in_thread(partial(self.enqueue, object_key, meta_id=meta_id, company_id=company_id))
+        """`enqueue`, for async code. It takes no thread while it waits, so any number may be under way."""
+        event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
+        submitted = await self._in_thread(partial(self.submit, event)) if self._shared.is_full else self.submit(event)
+        accepted = asyncio.wrap_future(submitted)
+        accepted.add_done_callback(_retrieve)
+        return await asyncio.shield(accepted)
 
     async def aenqueue_many(
         self,
@@ -405,6 +431,7 @@ class Client(LongJobs):
     def _connect(self) -> None:
         self._connections = Connections(self._settings)
         self._publisher = Publisher(self._connections.app, self._connections.ledger)
+        self._shared = SharedBatches(self._publisher.accept, delay=self._settings.enqueue_delay_seconds)
         self._calls = Calls(self._connections.app)
         self._backpressure = Backpressure(
             self._connections.ledger.outstanding,
@@ -413,6 +440,12 @@ class Client(LongJobs):
             limit=self._settings.outstanding_max,
             pause=self._connections.closing.wait,
         )
+
+
+def _retrieve(accepted: "asyncio.Future[str]") -> None:
+    """Look at the error of a call whose caller was cancelled; asyncio would complain that nobody does."""
+    if not accepted.cancelled():
+        accepted.exception()
 
 
 def _connect_anew() -> None:

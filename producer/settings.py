@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -56,6 +56,8 @@ class ClientSettings(BaseSettings):
         ledger_url: where the ledger and the dead letters are, in a Redis that never evicts; the broker's address unless
             given.
         overdue_seconds: a batch that no worker has begun on for so long is published again, unless there is a backlog.
+        enqueue_delay_seconds: how long the first event of a batch waits for others that are enqueued one at a time;
+            those that come while another batch is on its way share the next one anyway.
         outstanding_high: events that have not ended, in all. From so many on, `enqueue_many` waits.
         outstanding_low: it goes on when no more than so many are left.
         outstanding_max: more are never accepted: `enqueue` raises `Overloaded`.
@@ -67,6 +69,7 @@ class ClientSettings(BaseSettings):
     result_backend_url: ResultUrl
     ledger_url: LedgerUrl
     overdue_seconds: Annotated[float, Field(ge=1)] = 120.0
+    enqueue_delay_seconds: Annotated[float, Field(ge=0, le=1)] = 0.0
     outstanding_high: Annotated[int, Field(ge=1)] = 100_000
     outstanding_low: Annotated[int, Field(ge=0)] = 50_000
     # Whatever the backlog, a whole batch fits when it is gone.
@@ -103,6 +106,18 @@ class ClientSettings(BaseSettings):
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False, include_context=False)
             raise SettingsError("; ".join(map(_explain, details))) from None
+
+
+class LogSettings(ClientSettings):
+    """What every process that serves can be told: workers, beat, Flower, the listener.
+
+    Attributes:
+        log_format: `json` for services, `console` for people; `auto` looks whether there is a terminal.
+        log_level: the least severe level that is logged.
+    """
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 def _explain(detail: Mapping[str, Any]) -> str:

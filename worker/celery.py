@@ -12,13 +12,14 @@ from celery import Task, signals
 from celery.concurrency.prefork import TaskPool as ProcessPool
 
 from contract import SEARCH_QUEUE, LookalikeError
+from producer import logs
 from producer.app import make_app
 from producer.consumption import Consumption
 from producer.publisher import Publisher
-from producer.settings import ClientSettings, SettingsError
-from worker import logs, tasks
+from producer.settings import ClientSettings, LogSettings, SettingsError
+from worker import tasks
 from worker.runtimes import Runtimes
-from worker.settings import LogSettings, WorkerSettings
+from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 

@@ -22,13 +22,13 @@ from contract import (
 from producer.consumption import Consumption
 from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
+from producer.logs import without_secrets
 from producer.publisher import Publisher
 from worker.adapters.claims import RedisClaims
 from worker.answers import Answers, make_fingerprinter
 from worker.core import hashing
 from worker.core.outcomes import RetryPolicy
 from worker.core.pictures import limit_pixels
-from worker.logs import without_secrets
 from worker.parts import Parts
 from worker.services.batches import Batches
 from worker.services.deaths import Deaths

@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 from contract import PROFILES, KeyTemplate, Profile, key_template
 from contract.decoding import KeyTemplateText
 from producer.app import visibility_timeout
-from producer.settings import ClientSettings
+from producer.settings import LogSettings
 from worker.core.mapping import IdSource, Mapper
 from worker.core.pictures import MAX_PIXELS
 
@@ -45,18 +45,6 @@ def _distinct(names: tuple[IdSource, ...]) -> tuple[IdSource, ...]:
 IdSources = Annotated[
     tuple[IdSource, ...], NoDecode, BeforeValidator(_split), Field(min_length=1), AfterValidator(_distinct)
 ]
-
-
-class LogSettings(ClientSettings):
-    """What every process of Celery's can be told: workers, beat, Flower.
-
-    Attributes:
-        log_format: `json` for services, `console` for people; `auto` looks whether there is a terminal.
-        log_level: the least severe level that is logged.
-    """
-
-    log_format: Literal["auto", "json", "console"] = "auto"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class WorkerSettings(LogSettings):

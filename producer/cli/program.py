@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from contract import LookalikeError
-from producer.cli import dead, delete, duplicates, enqueue, evaluate, plugins, reindex, search, status
+from producer.cli import dead, delete, duplicates, enqueue, evaluate, listen, plugins, reindex, search, status
 from producer.cli.output import complain
 
 _FAILED: Final = 1
@@ -77,6 +77,7 @@ def _options(
 
 program.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 program.command(epilog=search.EXAMPLES)(search.search)
+program.command(epilog=listen.EXAMPLES)(listen.listen)
 program.command()(delete.delete)
 program.command(epilog=duplicates.EXAMPLES)(duplicates.duplicates)
 program.command(epilog=reindex.EXAMPLES)(reindex.reindex)

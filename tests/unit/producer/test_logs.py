@@ -8,8 +8,8 @@ from io import StringIO
 import pytest
 import structlog
 
-from worker import logs
-from worker.settings import LogSettings
+from producer import logs
+from producer.settings import LogSettings
 
 ENVIRONMENT = {
     "LOOKALIKE_BROKER_URL": "redis://:broker%2Fpassword@localhost/0",

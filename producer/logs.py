@@ -14,11 +14,16 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from worker.settings import LogSettings
+from producer.settings import LogSettings
 
 _MASK: Final = "***"
 _SHORTEST_SECRET: Final = 4
-_SECRET_VARIABLES: Final = ("OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN", "LOOKALIKE_MILVUS_TOKEN")
+_SECRET_VARIABLES: Final = (
+    "OSS_ACCESS_KEY_SECRET",
+    "OSS_SESSION_TOKEN",
+    "LOOKALIKE_LISTEN_SECRETS",
+    "LOOKALIKE_MILVUS_TOKEN",
+)
 _URL_VARIABLES: Final = (
     "LOOKALIKE_BROKER_URL",
     "LOOKALIKE_RESULT_BACKEND_URL",
@@ -36,6 +41,7 @@ def secrets(environment: Mapping[str, str]) -> frozenset[str]:
     """Collect what must never be in a log line: keys, tokens, and the passwords within addresses."""
     given = {environment.get(name, "") for name in _SECRET_VARIABLES}
     given |= {secret.partition(":")[2] for secret in given}  # Milvus' token may be user:password
+    given |= {secret.strip() for secret in environment.get("LOOKALIKE_LISTEN_SECRETS", "").split(",")}
     for name in _URL_VARIABLES:
         password = urlsplit(environment.get(name, "")).password or ""
         given |= {password, unquote(password)}

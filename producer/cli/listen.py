@@ -1,0 +1,60 @@
+"""`lookalike listen`."""
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from producer.cli.session import explained, open_client
+
+if TYPE_CHECKING:
+    from producer.listening.settings import ListenSettings
+
+EXAMPLES: Final = """\b
+Examples:
+  export LOOKALIKE_LISTEN_SECRETS=$(openssl rand -hex 32)
+  lookalike listen --host 0.0.0.0 --port 8080
+  curl -H "Authorization: Bearer $LOOKALIKE_LISTEN_SECRETS" -d @event.json http://127.0.0.1:8080/events
+
+\b
+What Aliyun is to send where:
+  POST /events     EventBridge, SMQ (MNS) pushes, functions of Function Compute
+  POST /callback   callbacks of PutObject and PostObject
+  GET  /healthz    whether events can be accepted
+  GET  /metrics    for Prometheus; with the secret
+"""
+
+
+def listen(
+    ctx: typer.Context,
+    *,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes any.")] = 8080,
+) -> None:
+    """Take the events of OSS over HTTP, and enqueue them.
+
+    Whose picture an object is, the workers find out (LOOKALIKE_KEY_TEMPLATE, LOOKALIKE_IDS_FROM). It speaks plain HTTP:
+    put it behind what terminates TLS.
+    """
+    from producer import logs  # noqa: PLC0415 - `--help` needs no logs
+    from producer.listening.application import Listener, Rules  # noqa: PLC0415 - needs an extra
+    from producer.listening.authentication import Secrets  # noqa: PLC0415 - as above
+    from producer.listening.callback_signature import PublicKeys, fetch  # noqa: PLC0415 - as above
+    from producer.listening.server import serve  # noqa: PLC0415 - as above
+
+    settings = _settings()
+    try:
+        keys = PublicKeys(settings.callback_public_key, fetch)
+    except ValueError as error:
+        raise typer.BadParameter(f"LOOKALIKE_CALLBACK_PUBLIC_KEY: {error}") from None
+    logs.configure(settings)
+    rules = Rules(settings.listen_max_bytes, settings.listen_seconds, settings.callback_signature_alone)
+    with open_client(ctx) as client:
+        listener = Listener(client, Secrets(settings.listen_secrets), keys, rules)
+        serve(listener.application(), host=host, port=port, seconds=settings.listen_seconds)
+
+
+def _settings() -> "ListenSettings":
+    from producer.listening.settings import ListenSettings  # noqa: PLC0415 - pydantic is slow to import
+
+    with explained():
+        return ListenSettings.from_env()

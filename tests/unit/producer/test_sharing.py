@@ -1,0 +1,198 @@
+"""Events that are enqueued one at a time share batches, and each caller is told what became of its own."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+
+from contract import Overloaded, ServiceUnavailable
+from producer.sharing import SharedBatches
+
+
+@dataclass
+class Told:
+    """What is told of a batch."""
+
+    batch_id: str
+
+
+class Gate:
+    """Accepts batches, one after the other as the test lets them pass."""
+
+    def __init__(
+        self, *, open_: bool = True, fail: Callable[[Sequence[Any]], Exception | None] = lambda _: None
+    ) -> None:
+        self.batches: list[list[Any]] = []
+        self.arrived = threading.Semaphore(0)
+        self.passes = threading.Semaphore(10**6 if open_ else 0)
+        self.fail = fail
+        self._ids = count()
+        self._lock = threading.Lock()
+
+    def __call__(self, events: Sequence[Any]) -> Told:
+        """Accept a batch."""
+        with self._lock:
+            self.batches.append(list(events))
+        self.arrived.release()
+        self.passes.acquire()
+        if (error := self.fail(events)) is not None:
+            raise error
+        return Told(f"batch {next(self._ids)}")
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that is closed, and open in the end."""
+    made = Gate(open_=False)
+    yield made
+    made.passes.release(10**6)
+
+
+def test_a_lone_event_waits_for_nobody() -> None:
+    """It is a batch of its own."""
+    gate = Gate()
+    shared = SharedBatches(gate)
+    assert [shared.submit(n).result() for n in range(3)] == ["batch 0", "batch 1", "batch 2"]
+    assert gate.batches == [[0], [1], [2]]
+    shared.close()
+
+
+def test_what_comes_while_a_batch_is_on_its_way_goes_together(gate: Gate) -> None:
+    """In the order that it came, and nobody is told before it is accepted."""
+    shared = SharedBatches(gate)
+    first = shared.submit(0)
+    gate.arrived.acquire()
+    others = [shared.submit(n) for n in range(1, 51)]
+    assert not first.done()
+    gate.passes.release(2)
+    assert {future.result() for future in others} == {"batch 1"}
+    assert gate.batches == [[0], list(range(1, 51))]
+    shared.close()
+
+
+def test_a_batch_has_at_most_a_hundred_events_and_two_are_on_their_way(gate: Gate) -> None:
+    """A second one goes when it is full."""
+    shared = SharedBatches(gate)
+    futures = [shared.submit(0)]
+    gate.arrived.acquire()
+    futures += [shared.submit(n) for n in range(1, 251)]
+    gate.arrived.acquire()
+    assert not gate.arrived.acquire(timeout=0.05), "a third one waits"
+    assert [len(batch) for batch in gate.batches] == [1, 100]
+    gate.passes.release(10)
+    assert len({future.result() for future in futures}) == 4
+    assert sorted(len(batch) for batch in gate.batches) == [1, 50, 100, 100]
+    shared.close()
+
+
+def test_the_first_event_may_wait_for_company() -> None:
+    """As long as it is told, or until the batch is full."""
+    gate = Gate()
+    now = [0.0]
+    shared = SharedBatches(gate, delay=1.0, clock=lambda: now[0])
+    futures = [shared.submit(n) for n in range(3)]
+    assert not gate.arrived.acquire(timeout=0.05)
+    now[0] = 1.0
+    futures.append(shared.submit(3))
+    assert {future.result() for future in futures} == {"batch 0"}
+    for future in [shared.submit(n) for n in range(100)]:
+        future.result()
+    assert [len(batch) for batch in gate.batches] == [4, 100]
+    shared.close()
+
+
+def test_closing_sends_what_waits(gate: Gate) -> None:
+    """And takes nothing more."""
+    shared = SharedBatches(gate, delay=1.0, clock=lambda: 0.0)
+    futures = [shared.submit(n) for n in range(3)]
+    gate.passes.release()
+    shared.close()
+    assert {future.result(timeout=0) for future in futures} == {"batch 0"}
+    with pytest.raises(ServiceUnavailable, match="closed"):
+        shared.submit(4)
+
+
+def test_an_error_reaches_everybody_in_the_batch(gate: Gate) -> None:
+    """And nobody else."""
+    gate.fail = lambda events: ServiceUnavailable("no ledger") if 1 in events else None
+    shared = SharedBatches(gate)
+    first = shared.submit(0)
+    gate.arrived.acquire()
+    failed = [shared.submit(n) for n in range(1, 5)]
+    gate.passes.release(2)
+    for future in failed:
+        with pytest.raises(ServiceUnavailable, match="no ledger"):
+            future.result()
+    gate.passes.release()
+    assert first.result() == "batch 0"
+    assert shared.submit(9).result() == "batch 1"
+    shared.close()
+
+
+def test_nobody_is_refused_for_what_came_along(gate: Gate) -> None:
+    """Of a batch that is too many, as many are accepted as fit."""
+    room = [10]
+
+    def overloaded(events: Sequence[Any]) -> Exception | None:
+        if len(events) > room[0]:
+            return Overloaded("too many")
+        room[0] -= len(events)
+        return None
+
+    gate.fail = overloaded
+    shared = SharedBatches(gate)
+    futures = [shared.submit(0)]
+    gate.arrived.acquire()
+    futures += [shared.submit(n) for n in range(1, 31)]
+    gate.passes.release(10**6)
+    errors = [future.exception() for future in futures]
+    assert sum(error is None for error in errors) == 10
+    assert {type(error) for error in errors} == {type(None), Overloaded}
+    shared.close()
+
+
+def test_what_is_cancelled_in_time_is_not_sent(gate: Gate) -> None:
+    """And what is on its way cannot be cancelled."""
+    shared = SharedBatches(gate)
+    first = shared.submit(0)
+    gate.arrived.acquire()
+    cancelled = [shared.submit(n) for n in range(1, 101)]
+    assert all(future.cancel() for future in cancelled)
+    assert not first.cancel()
+    last = shared.submit(101)
+    gate.passes.release(10)
+    assert last.result()
+    assert gate.batches == [[0], [101]]
+    shared.close()
+
+
+def test_who_submits_too_fast_waits(gate: Gate) -> None:
+    """So memory is bounded."""
+    shared = SharedBatches(gate, most=2)
+    shared.submit(0)
+    gate.arrived.acquire()
+    shared.submit(1)
+    shared.submit(2)
+    assert shared.is_full
+    with ThreadPoolExecutor(1) as caller:
+        blocked = caller.submit(shared.submit, 3)
+        with pytest.raises(TimeoutError):
+            blocked.result(timeout=0.05)
+        gate.passes.release(10)
+        assert blocked.result().result()
+    shared.close()
+
+
+def test_many_threads_share_few_batches() -> None:
+    """Each event is accepted once, whatever the threads do."""
+    gate = Gate()
+    shared = SharedBatches(gate)
+    with ThreadPoolExecutor(32) as callers:
+        ids = list(callers.map(lambda n: shared.submit(n).result(), range(2000)))
+    assert sorted(n for batch in gate.batches for n in batch) == list(range(2000))
+    assert len(set(ids)) == len(gate.batches) < 2000
+    shared.close()
