@@ -9,6 +9,7 @@ import pytest
 from contract import (
     InvalidMessage,
     Item,
+    ObjectEvent,
     UploadEvent,
     decode_delete,
     decode_evaluate,
@@ -37,6 +38,22 @@ def test_ingest_v1() -> None:
     assert decode_event(second) == UploadEvent(object_key="фото/图片 +1%2F.png", meta_id=-(2**63), company_id=2**63 - 1)
     with pytest.raises(InvalidMessage, match=r"object_key: .*; meta_id: .*; company_id: "):
         decode_event(bad)
+
+
+def test_ingest_objects_v1() -> None:
+    """Events without ids, with all that may be told of them, and events of objects that were removed."""
+    plain, told, removed, known = map(decode_event, decode_ingest(golden("ingest_objects")))
+    assert plain == ObjectEvent(object_key="uploads/7/1/a.png", source="oss")
+    assert told == ObjectEvent(
+        object_key="camera/图 +%.png",
+        source="oss",
+        bucket="pictures",
+        variables={"company_id": "7"},
+        metadata={"meta_id": "2"},
+        key_template="{company_id}/{meta_id}.png",
+    )
+    assert removed == plain.model_copy(update={"when": "removed"})
+    assert known == UploadEvent(object_key="a.png", meta_id=1, company_id=7, when="removed")
 
 
 def test_search_v1() -> None:
