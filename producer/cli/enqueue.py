@@ -3,14 +3,15 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
 from contract import MAX_EVENTS, InvalidMessage
-from producer.cli.lines import Format, read_events
-from producer.cli.options import STDIN, AsJson, CompanyId, readable_file
+from producer.cli.lines import Advance, Event, Format, Reject, read_events
+from producer.cli.options import STDIN, AsJson, CompanyId, readable_file, valid_template
 from producer.cli.output import complain, count, print_json
 from producer.cli.session import open_client
 
@@ -23,6 +24,7 @@ Examples:
   lookalike enqueue photos/1.jpg --meta-id 1 --company-id 7
   lookalike enqueue --file uploads.csv
   psql --csv -f new.sql | lookalike enqueue --file - --format csv
+  lookalike enqueue --file missed-events.jsonl --format oss-event
 
 \b
 A CSV file begins with a header:
@@ -30,6 +32,8 @@ A CSV file begins with a header:
   photos/1.jpg,1,7
 Each line of JSONL is an object:
   {"object_key": "photos/1.jpg", "meta_id": 1, "company_id": 7}
+Of oss-event, each line (or the whole file) is a delivery as `lookalike listen` takes it: EventBridge's, SMQ's, Function
+Compute's, a callback's. Whose picture it is, the workers find out.
 """
 _SUFFIXES: Final = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL}
 
@@ -53,6 +57,15 @@ def enqueue(
     form: Annotated[
         Format | None,
         typer.Option("--format", help="How the file is written; else its name says, and the standard input is jsonl."),
+    ] = None,
+    key_template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE",
+            callback=valid_template,
+            help="Where in a key the ids stand, for oss-event: uploads/{company_id}/{meta_id}/{_}.jpg. "
+            "Else the workers' LOOKALIKE_KEY_TEMPLATE.",
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Events in a message.")] = MAX_EVENTS,
     wait: Annotated[
@@ -78,8 +91,12 @@ def enqueue(
         return
     if object_key is not None or meta_id is not None or company_id is not None:
         raise typer.BadParameter("With --file, the file says which pictures: no KEY, --meta-id or --company-id.")
+    form = form or _guess(file)
+    if key_template is not None and form is not Format.OSS_EVENT:
+        raise typer.BadParameter("--key-template is for --format oss-event: other events have their ids.")
     with open_client(ctx) as client, _opened(file) as stream:
-        rejected = _enqueue_file(client, file, stream, form or _guess(file), batch_size, wait=wait, as_json=as_json)
+        source = _Source(file, stream, form, key_template)
+        rejected = _enqueue_file(client, source, batch_size, wait=wait, as_json=as_json)
     if rejected:
         raise typer.Exit(1)
 
@@ -100,14 +117,30 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
             yield stream
 
 
-def _enqueue_file(
-    client: "Client", file: Path, stream: BinaryIO, form: Format, batch_size: int, *, wait: float | None, as_json: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    file: Path
+    stream: BinaryIO
+    form: Format
+    key_template: str | None
+
+    def events(self, *, reject: Reject, advance: Advance, ignore: Advance) -> Iterator[Event]:
+        """Read the events, as they are asked for."""
+        if self.form is not Format.OSS_EVENT:
+            return read_events(self.stream, self.form, reject=reject, advance=advance)
+        from producer.cli.deliveries import read_deliveries  # noqa: PLC0415 - for this form alone
+
+        template = self.key_template
+        return read_deliveries(self.stream, reject=reject, advance=advance, ignore=ignore, key_template=template)
+
+
+def _enqueue_file(client: "Client", source: _Source, batch_size: int, *, wait: float | None, as_json: bool) -> int:
     from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
 
-    with show_progress(file.stat().st_size if file.is_file() else None) as bar:
-        rejections = _Rejections(file, bar)
-        events = read_events(stream, form, reject=rejections, advance=bar.read)
+    ignored: list[int] = []
+    with show_progress(source.file.stat().st_size if source.file.is_file() else None) as bar:
+        rejections = _Rejections(source.file, bar)
+        events = source.events(reject=rejections, advance=bar.read, ignore=ignored.append)
         try:
             result = client.enqueue_many(
                 events, batch_size=batch_size, progress=bar.enqueued, wait=wait, waiting=bar.waiting
@@ -117,7 +150,8 @@ def _enqueue_file(
             raise
         except InvalidMessage as error:
             raise InvalidMessage(f"{rejections.name}: {error}") from None
-    _summarize(events=result.events, batches=result.batches, rejected=rejections.count, as_json=as_json)
+    counts = {"events": result.events, "batches": result.batches, "rejected": rejections.count}
+    _summarize(**counts, ignored=sum(ignored) if source.form is Format.OSS_EVENT else None, as_json=as_json)
     return rejections.count
 
 
@@ -134,9 +168,11 @@ class _Rejections:
         self._bar.note(f"{self.name}:{line}: {reason}")
 
 
-def _summarize(*, events: int, batches: int, rejected: int, as_json: bool) -> None:
+def _summarize(*, events: int, batches: int, rejected: int, as_json: bool, ignored: int | None = None) -> None:
     if as_json:
-        print_json({"events": events, "batches": batches, "rejected": rejected})
+        told = {"events": events, "batches": batches, "rejected": rejected}
+        print_json(told if ignored is None else {**told, "ignored": ignored})
     else:
         left_out = f"; {count(rejected, 'line')} left out" if rejected else ""
-        typer.echo(f"enqueued {count(events, 'event')} in {count(batches, 'message')}{left_out}")
+        others = f"; {count(ignored, 'event')} of no picture" if ignored else ""
+        typer.echo(f"enqueued {count(events, 'event')} in {count(batches, 'message')}{left_out}{others}")

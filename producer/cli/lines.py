@@ -30,6 +30,7 @@ class Format(StrEnum):
 
     CSV = "csv"
     JSONL = "jsonl"
+    OSS_EVENT = "oss-event"
 
 
 class BadHeader(InvalidMessage):
@@ -41,7 +42,7 @@ def read_events(file: BinaryIO, form: Format, *, reject: Reject, advance: Advanc
 
     Args:
         file: in binary mode.
-        form: of the file. CSV begins with a header of the three names, in any order.
+        form: CSV or JSONL. CSV begins with a header of the three names, in any order.
         reject: called with the number of a bad line, counted from 1, and what is wrong with it.
         advance: called with the bytes of each line.
 
@@ -49,7 +50,7 @@ def read_events(file: BinaryIO, form: Format, *, reject: Reject, advance: Advanc
         BadHeader: of a CSV file.
     """
     parse: Parse | None = _parse_json if form is Format.JSONL else None
-    for number, raw in enumerate(_lines(file), start=1):
+    for number, raw in enumerate(lines_of(file), start=1):
         advance(len(raw))
         if number == 1:
             raw = raw.removeprefix(_BYTE_ORDER_MARK)  # noqa: PLW2901 - the same line, less what is no part of it
@@ -71,7 +72,8 @@ def read_events(file: BinaryIO, form: Format, *, reject: Reject, advance: Advanc
             yield event
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Read lines; of one that is too long, its beginning, which is too long still."""
     while line := file.readline(_MAX_LINE + 1):
         yield line
         while len(line) > _MAX_LINE and not line.endswith(b"\n"):

@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
+from contract import InvalidMessage, key_template
+
 STDIN: Final = Path("-")
 
 
@@ -14,6 +16,16 @@ def readable_file(path: Path | None) -> Path | None:
     if path is not None and path != STDIN and (path.is_dir() or not os.access(path, os.R_OK)):
         raise typer.BadParameter(f"{path} is not a file that can be read.")
     return path
+
+
+def valid_template(text: str | None) -> str | None:
+    """Check a key template that is given as an option."""
+    if text is not None:
+        try:
+            key_template(text)
+        except InvalidMessage as error:
+            raise typer.BadParameter(str(error)) from None
+    return text
 
 
 CompanyId = Annotated[

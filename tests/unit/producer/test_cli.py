@@ -407,3 +407,64 @@ def test_version(run: Run) -> None:
     result = run("--version")
     assert result.exit_code == 0
     assert result.stdout.strip().replace(".", "").isalnum()
+
+
+RECORD = {"eventName": "ObjectCreated:PutObject", "oss": {"object": {"key": "a.png", "size": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("content", "counts", "complaints"),
+    [
+        (json.dumps({"events": [RECORD, RECORD]}), (2, 0, 0), ""),
+        (json.dumps({"events": [RECORD]}, indent=2), (1, 0, 0), ""),
+        ("\n".join([json.dumps(RECORD), "", json.dumps({"events": [{"eventName": "x"}]})]), (1, 0, 1), ""),
+        ("\n".join([json.dumps(RECORD), "no", json.dumps(RECORD)]), (2, 1, 0), ":2: neither JSON"),
+        ("\n".join(["no", json.dumps(RECORD)]), (1, 1, 0), ":1: neither JSON"),
+        (json.dumps({"events": [RECORD, {"eventName": "ObjectCreated:PutObject"}]}), (1, 1, 0), ":1: oss: "),
+        ("object=a.png&company_id=7", (1, 0, 0), ""),
+        ("<a><Message>\n" + json.dumps(RECORD) + "\n</Message></a>\n", (1, 0, 0), ""),
+        ("", (0, 0, 0), ""),
+    ],
+)
+def test_deliveries_of_oss_are_enqueued(
+    run: Run, client: InMemoryClient, tmp_path: Path, content: str, counts: tuple[int, int, int], complaints: str
+) -> None:
+    """One on each line, or one over all of them; what cannot be read is told of by its line."""
+    file = tmp_path / "events"
+    file.write_text(content, encoding="utf-8")
+    done = run("enqueue", "--file", str(file), "--format", "oss-event", "--json")
+    events, rejected, ignored = counts
+    told = json.loads(done.stdout)
+    assert (told["events"], told["rejected"], told["ignored"]) == counts
+    assert done.exit_code == (1 if rejected else 0)
+    assert complaints in done.stderr
+    assert [event["object_key"] for event in client.events] == ["a.png"] * events
+    assert all(event["source"] == "oss" for event in client.events)
+    assert ignored == told["ignored"]
+
+
+def test_deliveries_may_bring_their_template(run: Run, client: InMemoryClient, tmp_path: Path) -> None:
+    """In place of the workers' own; other events have their ids."""
+    file = tmp_path / "events"
+    file.write_text(json.dumps(RECORD), encoding="utf-8")
+    template = ("--key-template", "{company_id}/{meta_id}.png")
+    assert run("enqueue", "--file", str(file), "--format", "oss-event", *template).exit_code == 0
+    assert client.events[0]["key_template"] == template[1]
+    assert run("enqueue", "--file", str(file), "--format", "jsonl", *template).exit_code == 2
+    assert run("enqueue", "--file", str(file), "--format", "oss-event", "--key-template", "{x}").exit_code == 2
+
+
+def test_listen_says_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before anything is opened."""
+    monkeypatch.setenv("LOOKALIKE_BROKER_URL", "redis://127.0.0.1:1")
+    for name in ("LOOKALIKE_LISTEN_SECRETS", "LOOKALIKE_CALLBACK_PUBLIC_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert "LOOKALIKE_LISTEN_SECRETS: not set" in run("listen").stderr
+    monkeypatch.setenv("LOOKALIKE_LISTEN_SECRETS", "short")
+    assert "at least 16 printable" in run("listen").stderr
+    monkeypatch.setenv("LOOKALIKE_LISTEN_SECRETS", "long-enough-for-one,long-enough-for-two")
+    (tmp_path / "key.pem").write_text("no key")
+    monkeypatch.setenv("LOOKALIKE_CALLBACK_PUBLIC_KEY", str(tmp_path / "key.pem"))
+    done = run("listen")
+    assert done.exit_code == 2
+    assert "LOOKALIKE_CALLBACK_PUBLIC_KEY" in done.stderr
