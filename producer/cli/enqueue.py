@@ -11,7 +11,7 @@ import typer
 
 from contract import MAX_EVENTS, InvalidMessage
 from producer.cli.lines import Advance, Event, Format, Reject, read_events
-from producer.cli.options import STDIN, AsJson, CompanyId, readable_file, valid_template
+from producer.cli.options import STDIN, AsJson, CompanyId, KeyTemplateOption, readable_file
 from producer.cli.output import complain, count, print_json
 from producer.cli.session import open_client
 
@@ -58,15 +58,7 @@ def enqueue(
         Format | None,
         typer.Option("--format", help="How the file is written; else its name says, and the standard input is jsonl."),
     ] = None,
-    key_template: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEMPLATE",
-            callback=valid_template,
-            help="Where in a key the ids stand, for oss-event: uploads/{company_id}/{meta_id}/{_}.jpg. "
-            "Else the workers' LOOKALIKE_KEY_TEMPLATE.",
-        ),
-    ] = None,
+    key_template: KeyTemplateOption = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Events in a message.")] = MAX_EVENTS,
     wait: Annotated[
         float | None,

@@ -468,3 +468,92 @@ def test_listen_says_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch, 
     done = run("listen")
     assert done.exit_code == 2
     assert "LOOKALIKE_CALLBACK_PUBLIC_KEY" in done.stderr
+
+
+class Backfilled(InMemoryClient):
+    """Has so many objects under each prefix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[dict[str, Any]] = []
+
+    def backfill(self, prefix: str, *, progress: Callable[[Any], None], **asked: Any) -> dict[str, Any]:
+        """Enqueue them in two parts."""
+        self._answer()
+        self.asked.append({"prefix": prefix, **asked})
+        result: dict[str, Any] = {}
+        for read in (1, 2):
+            result = {
+                "prefix": prefix,
+                "read": read,
+                "enqueued": read,
+                "unmapped": 0,
+                "skipped": 1,
+                "bytes": 10 * read,
+                "last_key": prefix + str(read),
+                "done": read == 2,
+            }
+            progress(result)
+        return result
+
+    def outstanding(self) -> int:
+        """Nothing."""
+        return 0
+
+
+def backfill(client: Backfilled, *arguments: str) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(program, ["backfill", *arguments], obj=lambda: client)
+
+
+def test_backfill() -> None:
+    """All options arrive; several prefixes share the rate, and their counts are added."""
+    client = Backfilled()
+    done = backfill(
+        client,
+        *("--prefix", "a/", "--prefix", "b/", "--since", "2026-01-31T12:00:00Z", "--limit", "5", "--rate", "100"),
+        *("--key-template", "{company_id}/{meta_id}", "--skip-unmapped", "--dry-run", "--restart", "--json"),
+    )
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {name: told[name] for name in ("read", "enqueued", "skipped", "bytes")} == {
+        "read": 4,
+        "enqueued": 4,
+        "skipped": 2,
+        "bytes": 40,
+    }
+    assert [one["prefix"] for one in told["prefixes"]] == ["a/", "b/"]
+    (asked, _) = sorted(client.asked, key=lambda one: one["prefix"])
+    assert asked["since"].isoformat() == "2026-01-31T12:00:00+00:00"
+    assert {name: asked[name] for name in ("limit", "rate", "dry_run", "skip_unmapped", "restart", "key_template")} == {
+        "limit": 5,
+        "rate": 50.0,
+        "dry_run": True,
+        "skip_unmapped": True,
+        "restart": True,
+        "key_template": "{company_id}/{meta_id}",
+    }
+
+
+def test_backfill_tells_what_it_did() -> None:
+    """In a line for each prefix."""
+    assert backfill(Backfilled()).stdout == "2 objects: 2 events enqueued (20 bytes), 1 left out\n"
+    assert backfill(Backfilled(), "--prefix", "a/", "--dry-run").stdout.startswith("a/: 2 objects: 2 events to enqueue")
+
+
+def test_backfill_refuses_what_cannot_be_meant() -> None:
+    """Before it asks anybody."""
+    client = Backfilled()
+    assert backfill(client, "--prefix", "a", "--prefix", "a/b").exit_code == 2
+    assert backfill(client, "--since", "yesterday").exit_code == 2
+    assert backfill(client, "--key-template", "{x}").exit_code == 2
+    assert client.asked == []
+
+
+def test_backfill_fails_with_what_a_prefix_failed_with() -> None:
+    """In one line."""
+    client = Backfilled()
+    client.error = ServiceUnavailable("OSS says 403 AccessDenied")
+    done = backfill(client, "--prefix", "a/", "--prefix", "b/")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "lookalike: OSS says 403 AccessDenied\n"
