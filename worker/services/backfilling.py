@@ -108,6 +108,7 @@ class Backfill:
                     page = self._listing.objects(wanted.prefix, progress.last_key, size)
                     for start in range(0, len(page), MAX_EVENTS):
                         progress = self._enqueue(page[start : start + MAX_EVENTS], progress, wanted)
+                    self._jobs.save(name, asdict(progress))
                     done = len(page) < size or progress.enqueued == wanted.limit
             finally:
                 if done:
