@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import (
     agreement,
+    audit,
     backfill,
     blanks,
     chance,
@@ -33,6 +34,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     growth.SECTION,
     enqueue_rate.SECTION,
     backfill.SECTION,
+    audit.SECTION,
     searching.SECTION,
     duplicates.SECTION,
     blanks.SECTION,
