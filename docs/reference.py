@@ -4,20 +4,29 @@ griffe reads the sources and takes the docstrings apart; what stands on the page
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
-from html import escape
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import griffe
 
 import contract
+from docs.sources import (
+    Expression,
+    Method,
+    Sources,
+    docstring,
+    field_type,
+    fields,
+    is_class_attribute,
+    methods,
+    parameters,
+    returned,
+)
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "reference.md"
-PACKAGES: Final = ("contract", "producer")
 _WIDTH: Final = 120
 _BEGINNING: Final = """\
 # Reference
@@ -41,11 +50,6 @@ class Section:
     beginning: str
     names: tuple[str, ...]
 
-    @property
-    def titles(self) -> list[str]:
-        """The names alone."""
-        return [name.rpartition(".")[2] for name in self.names]
-
 
 def _of(module: str, names: str) -> tuple[str, ...]:
     return tuple(f"{module}.{name}" for name in names.split())
@@ -56,7 +60,7 @@ SECTIONS: Final = (
     Section(
         "Events and queries",
         "What is given to a client; mappings of the same fields do as well. `from contract import UploadEvent`",
-        _of("contract", "UploadEvent ObjectEvent Item Query"),
+        (*_of("contract", "UploadEvent ObjectEvent Item Query"), *_of("producer.arguments", "SearchArguments Scope")),
     ),
     Section(
         "What is returned",
@@ -93,6 +97,7 @@ SECTIONS: Final = (
         (
             *_of("contract", "ReindexResult BackfillResult"),
             *_of("contract.duplicates", "Group GroupMember DuplicatesResult"),
+            *_of("producer.evaluation", "EvaluateArguments"),
             *_of("contract", "Evaluating EvaluationReport ProfileEvaluation Recommendation EvaluationResult"),
         ),
     ),
@@ -107,242 +112,159 @@ _REST: Final = Section(
 
 
 class Reference:
-    """The page, from the sources under a folder."""
+    """The page."""
 
-    def __init__(self, root: Path = ROOT) -> None:
-        loader = griffe.GriffeLoader(search_paths=[root], docstring_parser=griffe.Parser.google)
-        for package in PACKAGES:
-            loader.load(package, try_relative_path=False)
-        loader.resolve_aliases(external=False)
-        self._sources = loader.modules_collection
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self._sections = (*SECTIONS, self._rest())
         # By where a thing is defined, which is the same wherever it is imported from.
-        self._described = {self._final(name).path: name for section in self._sections for name in section.names}
+        self.described: Final = {sources.find(name).path: name for part in self._sections for name in part.names}
+        self._titles = {_title(name): name for name in self.described.values()}
 
     def page(self) -> str:
         """The Markdown of the whole page."""
-        contents = (f"- {_to(section.title)}: {', '.join(map(_to, section.titles))}" for section in self._sections)
-        parts = [_BEGINNING, "\n".join(contents)]
-        for section in self._sections:
-            parts += [f"## {section.title}", section.beginning]
-            if section.title == _REST.title:
-                parts.append(_constants(self._constants()))
-            for name in section.names:
-                parts += self._describe(name)
-        return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
-
-    def undocumented(self) -> Iterator[str]:
-        """What an editor would leave a caller to guess: arguments and results of the client that no docstring tells."""
-        for name, method in self._methods(self._final("producer.Client")):
-            told = {section.kind: section.value for section in _docstring(method)}
-            arguments = {argument.name for argument in told.get(griffe.DocstringSectionKind.parameters, [])}
-            yield from (f"{name}: {p.name}" for p in _parameters(method) if p.name.strip("*") not in arguments)
-            results = {griffe.DocstringSectionKind.returns, griffe.DocstringSectionKind.yields}
-            silent = isinstance(method, griffe.Attribute) or str(method.returns) == "None"
-            if not silent and not results & told.keys():
-                yield f"{name}: what it returns"
-
-    def unlinked(self) -> set[str]:
-        """Classes of ours that the signatures on the page name, and that the page does not describe."""
-        found: set[str] = set()
-
-        def see(name: griffe.ExprName) -> str:
-            target = self._target(name)
-            if isinstance(target, griffe.Class) and target.path not in self._described:
-                found.add(target.path)
-            return name.name
-
-        for name in self._described.values():
-            thing = self._final(name)
-            for _, method in self._methods(thing):
-                self._type(_returned(method), see)
-                for parameter in _parameters(method):
-                    self._type(parameter.annotation, see)
-            for field in _fields(thing):
-                self._type(field.annotation, see)
-        return found
+        contents = (
+            f"- {_to(part.title)}: {', '.join(_to(_title(name)) for name in part.names)}" for part in self._sections
+        )
+        blocks = [_BEGINNING, "\n".join(contents)]
+        for part in self._sections:
+            blocks += [f"## {part.title}", part.beginning]
+            if part.title == _REST.title:
+                blocks.append(_constants({name: getattr(contract, name) for name in _public(constants=True)}))
+            for name in part.names:
+                blocks += self._describe(name)
+        return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
     def _rest(self) -> Section:
-        named = {self._final(name).path for section in SECTIONS for name in section.names}
-        rest = [name for name in sorted(contract.__all__) if not name.isupper()]
-        names = (f"contract.{name}" for name in rest if self._final(f"contract.{name}").path not in named)
-        return Section(_REST.title, _REST.beginning, tuple(names))
-
-    @staticmethod
-    def _constants() -> Mapping[str, Any]:
-        return {name: getattr(contract, name) for name in sorted(contract.__all__) if name.isupper()}
+        named = {self._sources.find(name).path for part in SECTIONS for name in part.names}
+        names = [f"contract.{name}" for name in _public(constants=False)]
+        return replace(_REST, names=tuple(name for name in names if self._sources.find(name).path not in named))
 
     def _describe(self, name: str) -> Iterator[str]:
-        thing = self._final(name)
-        title = name.rpartition(".")[2]
+        thing = self._sources.find(name)
+        module, _, title = name.rpartition(".")
         yield f"### {title}"
         if isinstance(thing, griffe.Function):
             yield self._signature(thing, title)
             yield from self._told(thing, title)
             return
-        yield f"`{name.rpartition('.')[0]}.{title}`{self._bases(thing)}"
+        yield f"`from {module} import {title}`{self._bases(thing)}"
         yield from self._told(thing, title)
         yield self._table(thing)
-        for method_name, method in self._methods(thing):
+        for method_name, method in methods(thing):
             yield f"#### {title}.{method_name}"
             yield self._signature(method, method_name)
             yield from self._told(method, title)
 
     def _told(self, thing: griffe.Object, owner: str) -> Iterator[str]:
         """What a docstring says, but for attributes, which are in a table beside their types."""
-        for section in _docstring(thing):
-            linked = partial(self._linked, owner=owner)
+        for section in docstring(thing):
             match section.kind:
                 case griffe.DocstringSectionKind.text:
-                    yield linked(section.value)
-                case griffe.DocstringSectionKind.parameters:
-                    yield "\n".join(f"- **`{one.name}`**: {linked(_line(one.description))}" for one in section.value)
+                    yield self._linked(section.value, owner)
+                # How an object is made that only we make concerns nobody.
+                case griffe.DocstringSectionKind.parameters if not thing.is_class or thing.name in contract.__all__:
+                    yield "\n".join(f"- **`{one.name}`**: {self._said(one, owner)}" for one in section.value)
                 case griffe.DocstringSectionKind.returns | griffe.DocstringSectionKind.yields:
-                    (one,) = section.value
-                    verb = "Yields" if section.kind is griffe.DocstringSectionKind.yields else "Returns"
-                    kind = "" if thing.is_class else f" {self._html(_returned(thing))}"
-                    yield f"**{verb}**{kind}: {linked(_line(one.description))}"
+                    verb = section.kind.value.capitalize()
+                    yield f"**{verb}** {self._type(returned(thing))}: {self._said(section.value[0], owner)}"
                 case griffe.DocstringSectionKind.raises:
-                    lines = (
-                        f"- {self._html(one.annotation)}: {linked(_line(one.description))}" for one in section.value
-                    )
+                    lines = (f"- {self._type(one.annotation)}: {self._said(one, owner)}" for one in section.value)
                     yield "**Raises**\n\n" + "\n".join(lines)
                 case _:
                     pass
 
     def _table(self, thing: griffe.Object) -> str:
-        fields = _fields(thing)
-        if not fields:
+        listed = list(fields(thing))
+        if not listed:
             return ""
+        if "StrEnum" in map(str, getattr(thing, "bases", ())):
+            return "Values: " + ", ".join(f"`{str(field.value)[1:-1]}`" for field in listed)
         told = {
-            one.name: _line(one.description)
-            for section in _docstring(thing)
+            one.name: self._said(one, thing.name)
+            for section in docstring(thing)
             if section.kind is griffe.DocstringSectionKind.attributes
             for one in section.value
         }
-        if any(base.endswith("StrEnum") for base in _base_names(thing)):
-            return "Values: " + ", ".join(f"`{str(field.value).strip(chr(39) + chr(34))}`" for field in fields)
-        rows = (
-            f"| `{field.name}` | {self._html(field.annotation)} | {self._default(field)} | "
-            f"{self._linked(told.get(field.name, ''), owner=thing.name)} |"
-            for field in fields
+        rows = [(f"`{one.name}`", self._type(field_type(one)), told.get(one.name, "")) for one in listed]
+        defaults = list(map(self._default, listed))
+        if not any(defaults):
+            return _tabulate(("field", "type", ""), rows)
+        return _tabulate(
+            ("field", "type", "default", ""),
+            ((name, kind, default, what) for (name, kind, what), default in zip(rows, defaults, strict=True)),
         )
-        return "| field | type | default | |\n|---|---|---|---|\n" + "\n".join(row.replace("  |", " |") for row in rows)
 
     def _bases(self, thing: griffe.Object) -> str:
-        bases = [base for base in getattr(thing, "bases", ()) if isinstance(base, griffe.Expr)]
-        ours = [self._html(base) for base in bases if self._path_of(base) in self._described]
+        bases = [base for base in getattr(thing, "bases", ()) if isinstance(base, griffe.ExprName)]
+        ours = [self._type(base) for base in bases if self._home(base) is not None]
         return f", a kind of {' and '.join(ours)}" if ours else ""
 
-    def _methods(self, thing: griffe.Object) -> Iterator[tuple[str, griffe.Function | griffe.Attribute]]:
-        """The public methods and properties, those of its own class first."""
-        if not isinstance(thing, griffe.Class):
-            return
-        members = sorted(thing.all_members.items(), key=lambda item: item[0] not in thing.members)
-        for name, member in members:
-            final = member.final_target if isinstance(member, griffe.Alias) else member
-            is_method = isinstance(final, griffe.Function) or "property" in final.labels
-            if is_method and not name.startswith("_") and isinstance(final, griffe.Function | griffe.Attribute):
-                yield name, final
-
-    def _signature(self, method: griffe.Function | griffe.Attribute, name: str) -> str:
-        returned = self._type(_returned(method), self._named)
+    def _signature(self, method: Method, name: str) -> str:
+        result = self._sources.write(returned(method), _name)
         if isinstance(method, griffe.Attribute):
-            return f"```python\n{name}: {returned}\n```"
+            return f"```python\n{name}: {result}\n```"
         beginning = f"{'async ' if 'async' in method.labels else ''}def {name}"
-        parameters = list(self._written(_parameters(method)))
-        line = f"{beginning}({', '.join(parameters)}) -> {returned}"
+        given = list(self._written(parameters(method)))
+        line = f"{beginning}({', '.join(given)}) -> {result}"
         if len(line) > _WIDTH:
-            line = f"{beginning}(\n    " + ",\n    ".join(parameters) + f",\n) -> {returned}"
+            line = f"{beginning}(\n    " + ",\n    ".join(given) + f",\n) -> {result}"
         decorator = "@classmethod\n" if "classmethod" in method.labels else ""
         return f"```python\n{decorator}{line}\n```"
 
-    def _written(self, parameters: Iterable[griffe.Parameter]) -> Iterator[str]:
+    def _written(self, given: Iterable[griffe.Parameter]) -> Iterator[str]:
         named_only = False
-        for parameter in parameters:
+        for parameter in given:
             if parameter.kind is griffe.ParameterKind.keyword_only and not named_only:
                 yield "*"
                 named_only = True
-            written = f"{parameter.name}: {self._type(parameter.annotation, self._named)}"
+            written = f"{parameter.name}: {self._sources.write(parameter.annotation, _name)}"
             if parameter.kind is griffe.ParameterKind.var_keyword:
                 yield f"**{written}"
-            elif parameter.default is None:
-                yield written
             else:
-                yield f"{written} = {self._type(parameter.default, self._named)}"
+                default = parameter.default
+                yield written if default is None else f"{written} = {self._sources.write(default, _name)}"
 
     def _default(self, field: griffe.Attribute) -> str:
-        return "" if field.value is None else f"`{self._type(field.value, self._named)}`"
+        has_one = is_class_attribute(field) and field.value is not None
+        return f"`{self._sources.write(field.value, _name)}`" if has_one else ""
 
-    def _type(self, expression: str | griffe.Expr | None, write: Callable[[griffe.ExprName], str]) -> str:
-        """Write a type or a value: without what only validation needs, and what has a name of ours spelled out."""
-        match expression:
-            case griffe.ExprName():
-                target = self._target(expression)
-                is_alias = isinstance(target, griffe.Attribute) and not expression.name.startswith("_")
-                if is_alias and isinstance(target, griffe.Attribute) and target.value is not None:
-                    return self._type(target.value, write)
-                return write(expression)
-            case griffe.ExprSubscript() if str(expression.left) == "Annotated":
-                kinds = expression.slice
-                return self._type(kinds.elements[0] if isinstance(kinds, griffe.ExprTuple) else kinds, write)
-            case griffe.Expr():
-                return "".join(self._type(part, write) for part in expression.iterate(flat=False))
-            case _:
-                return str(expression)
-
-    def _html(self, expression: str | griffe.Expr | None) -> str:
+    def _type(self, expression: Expression) -> str:
         """A type as code, with links to what the page describes."""
 
         def link(name: griffe.ExprName) -> str:
-            described = self._described.get(self._path_of(name))
-            return f'<a href="#{anchor(described.rpartition(".")[2])}">{name.name}</a>' if described else name.name
+            home = self._home(name)
+            return name.name if home is None else f'<a href="#{anchor(_title(home))}">{name.name}</a>'
 
-        plain = self._type(expression, self._named)
-        written = self._type(expression, link)
+        plain = self._sources.write(expression, _name)
+        linked = self._sources.write(expression, link)
+        if plain == linked:
+            return _cell(f"`{plain}`")
         # Only what mixes code and links needs HTML.
-        if plain != written and isinstance(expression, griffe.ExprName):
-            return f"[`{plain}`](#{anchor(plain)})"
-        return (f"`{plain}`" if plain == written else f"<code>{written}</code>").replace("|", r"\|")
+        alone = isinstance(expression, griffe.ExprName)
+        return f"[`{plain}`](#{anchor(plain)})" if alone else _cell(f"<code>{linked}</code>")
+
+    def _home(self, name: griffe.ExprName) -> str | None:
+        """The name under which the page describes what a name in a type stands for."""
+        target = self._sources.target(name)
+        return None if target is None else self.described.get(target.path)
+
+    def _said(self, one: griffe.DocstringElement, owner: str) -> str:
+        return self._linked(_cell(" ".join(one.description.split())), owner)
 
     def _linked(self, text: str, owner: str) -> str:
-        """Link names in backticks to where the page describes them."""
-        titles = {name.rpartition(".")[2]: name for name in self._described.values()}
+        """Link names in backticks to where the page describes them; of methods, those of the owner first."""
 
         def link(found: re.Match[str]) -> str:
-            name = found[1].removeprefix("contract.").removeprefix("producer.")
-            holder, _, last = name.rpartition(".")
-            methods = self._method_names(titles.get(holder or owner))
-            if last in methods:
-                return f"[`{found[1]}`](#{anchor(f'{holder or owner}.{last}')})"
-            return f"[`{found[1]}`](#{anchor(name)})" if name in titles and name != owner else found[0]
+            holder, _, last = re.sub("^(contract|producer)[.]", "", found[1]).rpartition(".")
+            home = self._titles.get(holder or owner)
+            if home is not None and last in dict(methods(self._sources.find(home))):
+                return f"[{found[0]}](#{anchor(f'{holder or owner}.{last}')})"
+            return (
+                f"[{found[0]}](#{anchor(last)})" if not holder and last in self._titles and last != owner else found[0]
+            )
 
-        return re.sub(r"(?<!\[)`([A-Za-z_.]+)`", link, text)
-
-    def _method_names(self, name: str | None) -> set[str]:
-        return set() if name is None else {method for method, _ in self._methods(self._final(name))}
-
-    def _final(self, name: str) -> griffe.Object:
-        found = self._sources[name]
-        return found.final_target if isinstance(found, griffe.Alias) else found
-
-    def _target(self, name: griffe.ExprName) -> griffe.Object | None:
-        """What a name stands for, if it is ours."""
-        path = name.canonical_path
-        if not path.startswith(tuple(f"{package}." for package in PACKAGES)):
-            return None
-        try:
-            return self._final(path)
-        except KeyError:
-            return None
-
-    def _path_of(self, expression: str | griffe.Expr) -> str:
-        target = self._target(expression) if isinstance(expression, griffe.ExprName) else None
-        return "" if target is None else target.path
-
-    @staticmethod
-    def _named(name: griffe.ExprName) -> str:
-        return name.name
+        return re.sub(r"`([A-Za-z_.]+)`", link, text)
 
 
 def anchor(title: str) -> str:
@@ -350,67 +272,41 @@ def anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9_ -]", "", title.lower()).replace(" ", "-")
 
 
+def _public(*, constants: bool) -> list[str]:
+    return [name for name in sorted(contract.__all__) if name.isupper() == constants]
+
+
+def _title(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _name(name: griffe.ExprName) -> str:
+    return name.name
+
+
 def _to(title: str) -> str:
     return f"[{title}](#{anchor(title)})"
 
 
-def _docstring(thing: griffe.Object) -> list[griffe.DocstringSection]:
-    """What a docstring says, part by part. What is returned is one thing, and its first words are no type."""
-    if thing.docstring is None:
-        return []
-    return thing.docstring.parse(
-        griffe.Parser.google, warnings=False, returns_multiple_items=False, returns_named_value=False
-    )
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
-def _parameters(method: griffe.Object) -> list[griffe.Parameter]:
-    parameters = list(method.parameters) if isinstance(method, griffe.Function) else []
-    return [parameter for parameter in parameters if parameter.name not in {"self", "cls"}]
+def _tabulate(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (f"| {' | '.join(row)} |".replace("  ", " ") for row in (head, *rows))
+    return next(lines) + "\n" + "|---" * len(head) + "|\n" + "\n".join(lines)
 
 
-def _returned(method: griffe.Object) -> str | griffe.Expr | None:
-    return method.annotation if isinstance(method, griffe.Attribute) else getattr(method, "returns", None)
+def _constants(values: Mapping[str, object]) -> str:
+    return _tabulate(("constant", "value"), ((f"`{name}`", _value(value)) for name, value in values.items()))
 
 
-def _fields(thing: griffe.Object) -> list[griffe.Attribute]:
-    """The public attributes that a class declares, its own first."""
-    if not isinstance(thing, griffe.Class):
-        return []
-    members = sorted(thing.all_members.items(), key=lambda item: item[0] not in thing.members)
-    finals = [member.final_target if isinstance(member, griffe.Alias) else member for _, member in members]
-    return [
-        final
-        for final in finals
-        if isinstance(final, griffe.Attribute)
-        and not final.name.startswith("_")
-        and final.name != "model_config"
-        and "property" not in final.labels
-    ]
-
-
-def _base_names(thing: griffe.Object) -> list[str]:
-    return [str(base) for base in getattr(thing, "bases", ())]
-
-
-def _constants(values: Mapping[str, Any]) -> str:
-    return "| constant | value |\n|---|---|\n" + "\n".join(
-        f"| `{name}` | {_value(value)} |" for name, value in values.items()
-    )
-
-
-def _value(value: Any) -> str:
-    match value:
-        case Mapping() if all(isinstance(one, str) for one in value.values()):
-            return ", ".join(f"`{name}`: `{one}`" for name, one in value.items())
-        case tuple() | list() | Mapping():
-            return ", ".join(f"`{one}`" for one in value)
-        case _:
-            return f"`{escape(repr(value), quote=False)}`"
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        # Of what has no short value the names say enough.
+        return ", ".join(f"`{name}`: `{one}`" if isinstance(one, str) else f"`{name}`" for name, one in value.items())
+    return ", ".join(f"`{one}`" for one in value) if isinstance(value, tuple) else f"`{value}`"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(Reference().page(), encoding="utf-8")
+    PAGE.write_text(Reference(Sources(ROOT)).page(), encoding="utf-8")
