@@ -162,8 +162,7 @@ class Reference:
             match section.kind:
                 case griffe.DocstringSectionKind.text:
                     yield self._linked(section.value, owner)
-                # How an object is made that only we make concerns nobody.
-                case griffe.DocstringSectionKind.parameters if not thing.is_class or thing.name in contract.__all__:
+                case griffe.DocstringSectionKind.parameters:
                     yield "\n".join(f"- **`{one.name}`**: {self._said(one, owner)}" for one in section.value)
                 case griffe.DocstringSectionKind.returns | griffe.DocstringSectionKind.yields:
                     verb = section.kind.value.capitalize()

@@ -100,12 +100,10 @@ def returned(method: griffe.Object) -> Expression:
 
 
 def docstring(thing: griffe.Object) -> list[griffe.DocstringSection]:
-    """The sections of a docstring. What is returned is one thing, and its first words are no type."""
+    """The sections of a docstring. What is returned is one thing, however many lines say what."""
     if thing.docstring is None:
         return []
-    return thing.docstring.parse(
-        griffe.Parser.google, warnings=False, returns_multiple_items=False, returns_named_value=False
-    )
+    return thing.docstring.parse(griffe.Parser.google, warnings=False, returns_multiple_items=False)
 
 
 def _members(thing: griffe.Object) -> list[griffe.Object]:

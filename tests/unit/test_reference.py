@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 import griffe
 import pytest
@@ -27,6 +28,28 @@ def test_the_page_is_up_to_date() -> None:
 def test_every_public_name_is_on_the_page(name: str) -> None:
     """Under a heading of its own; a constant in the table."""
     assert f"| `{name}` |" in TEXT if name.isupper() else name in HEADINGS
+
+
+def words(text: str) -> set[str]:
+    """The words of a text, without those by which docstrings are parted."""
+    return set(re.findall(r"[\w.]*\w", text)) - {"Args", "Attributes", "Returns", "Yields", "Raises"}
+
+
+def described() -> Iterator[tuple[str, griffe.Object]]:
+    """What has a heading, by that."""
+    for path, name in REFERENCE.described.items():
+        thing = SOURCES.find(path)
+        title = name.rpartition(".")[2]
+        yield title, thing
+        yield from ((f"{title}.{method_name}", method) for method_name, method in methods(thing))
+
+
+@pytest.mark.parametrize(("heading", "thing"), list(described()))
+def test_no_word_of_a_docstring_is_lost(heading: str, thing: griffe.Object) -> None:
+    """All that it says stands under its heading, whatever the parser takes for names and types."""
+    assert thing.docstring is not None
+    _, text = re.split(f"^#+ {re.escape(heading)}$", TEXT, maxsplit=1, flags=re.MULTILINE)
+    assert words(thing.docstring.value) <= words(re.split("^#", text, maxsplit=1, flags=re.MULTILINE)[0])
 
 
 def test_links_lead_to_one_heading() -> None:
