@@ -96,6 +96,7 @@ SECTIONS: Final = (
         "What the methods that take minutes are given, and what they return.",
         (
             *_of("contract", "ReindexResult BackfillResult"),
+            *_of("producer.auditing", "AuditCounts Difference DifferenceKind"),
             *_of("contract.duplicates", "Group GroupMember DuplicatesResult"),
             *_of("producer.evaluation", "EvaluateArguments"),
             *_of("contract", "Evaluating EvaluationReport ProfileEvaluation Recommendation EvaluationResult"),

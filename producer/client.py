@@ -68,6 +68,12 @@ class Client(LongJobs):
 
     All methods raise `ServiceUnavailable` when Redis, the broker or a worker does not answer, `InvalidMessage` before
     anything is sent when an argument does not fit the contract, and no error of Celery, kombu or redis-py.
+
+    Args:
+        settings: where the others are; `from_env` reads them from the environment.
+
+    Raises:
+        SettingsError: an address cannot be used; the message names its variable.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -296,7 +302,7 @@ class Client(LongJobs):
             timeout: seconds to wait for a page.
 
         Yields:
-            Those pictures, the one that is asked for among them.
+            Those pictures. The one that is asked for is among them, unless it is left out as a blank one.
 
         Raises:
             QueryNotFound: there is no such picture any more.
