@@ -226,8 +226,11 @@ class Reference:
                 yield written if default is None else f"{written} = {self._sources.write(default, _name)}"
 
     def _default(self, field: griffe.Attribute) -> str:
-        has_one = is_class_attribute(field) and field.value is not None
-        return f"`{self._sources.write(field.value, _name)}`" if has_one else ""
+        if field.value is None or not is_class_attribute(field):
+            return ""
+        value = self._sources.write(field.value, _name)
+        # What is made anew for each object has no short value.
+        return "" if value.startswith("field(") else f"`{value}`"
 
     def _type(self, expression: Expression) -> str:
         """A type as code, with links to what the page describes."""
