@@ -253,7 +253,14 @@ class LongJobs:
         return self._decisions.record(company_id, _all_pairs(not_duplicates))
 
     def decisions(self, company_id: int) -> list[tuple[int, int]]:
-        """Read the pairs of a tenant's meta_ids that are recorded as no duplicates, in order."""
+        """Read which pictures of a tenant are recorded as no duplicates of each other.
+
+        Args:
+            company_id: the tenant.
+
+        Returns:
+            Pairs of meta_ids, the lesser first, in order.
+        """
         return self._decisions.of(company_id)
 
     def forget_decisions(self, *, company_id: int, pairs: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
@@ -290,6 +297,9 @@ class LongJobs:
                 as long.
             arguments: exactly one of `company_id`, the tenant whose pictures are sampled, and `keys`, objects that
                 need not be indexed; and what else `contract.Evaluating` says.
+
+        Returns:
+            What was measured, and what is recommended.
 
         Raises:
             InvalidMessage: also where there are too few pictures that can be used.
