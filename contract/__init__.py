@@ -30,7 +30,6 @@ from contract.evaluation import (
     decode_evaluate,
 )
 from contract.identity import row_id
-from contract.key_template import KeyTemplate, key_template
 from contract.messages import (
     Item,
     ObjectEvent,
@@ -84,6 +83,7 @@ from contract.results import (
     SearchManyResult,
     SearchResult,
 )
+from contract.templates import KeyTemplate, key_template
 
 __all__ = [
     "ALL_QUEUES",
