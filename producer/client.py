@@ -108,7 +108,7 @@ class Client(LongJobs):
             Overloaded: `LOOKALIKE_OUTSTANDING_MAX` events are outstanding.
         """
         event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
-        return self.submit(event).result()
+        return self._shared.enqueue(encode_event(event))
 
     def submit(self, event: UploadEvent | ObjectEvent | Mapping[str, Any]) -> Future[str]:
         """Begin to enqueue one event, and do not wait.
