@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import (
     agreement,
+    backfill,
     blanks,
     chance,
     downloads,
@@ -31,6 +32,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     ingest_rate.SECTION,
     growth.SECTION,
     enqueue_rate.SECTION,
+    backfill.SECTION,
     searching.SECTION,
     duplicates.SECTION,
     blanks.SECTION,

@@ -6,6 +6,7 @@ Lookalike:
     app.send_task(contract.INGEST, kwargs=..., queue=contract.QUEUES[contract.INGEST])
 """
 
+from contract.backfill import Backfilling, BackfillResult, decode_backfill
 from contract.decoding import MAX_EVENTS, MAX_LIMIT, MAX_MEMBERS, VERSION
 from contract.errors import (
     InvalidMessage,
@@ -13,6 +14,7 @@ from contract.errors import (
     Overloaded,
     QueryNotFound,
     QueryRejected,
+    ServiceMisconfigured,
     ServiceUnavailable,
 )
 from contract.evaluation import (
@@ -47,6 +49,7 @@ from contract.messages import (
 )
 from contract.names import (
     ALL_QUEUES,
+    BACKFILL,
     DELETE,
     DUPLICATES,
     EVALUATE,
@@ -81,6 +84,7 @@ from contract.results import (
 
 __all__ = [
     "ALL_QUEUES",
+    "BACKFILL",
     "DEFAULT_FALSE_MATCH_RATE",
     "DEFAULT_SAMPLE",
     "DELETE",
@@ -106,6 +110,8 @@ __all__ = [
     "SWEEP",
     "THUMBNAILS",
     "VERSION",
+    "BackfillResult",
+    "Backfilling",
     "DeadLetter",
     "DeleteResult",
     "Evaluating",
@@ -135,9 +141,11 @@ __all__ = [
     "SearchManyResult",
     "SearchOptions",
     "SearchResult",
+    "ServiceMisconfigured",
     "ServiceUnavailable",
     "UploadEvent",
     "WhichMembers",
+    "decode_backfill",
     "decode_delete",
     "decode_evaluate",
     "decode_event",

@@ -22,7 +22,8 @@ MAX_ID_TEXT: Final = 64  # longer than any number of 64 bits
 Int64 = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 
 
-def _within_key_bytes(key: str) -> str:
+def within_key_bytes(key: str) -> str:
+    """Check that a key, or a part of one, is no longer than OSS admits."""
     if len(key.encode()) > MAX_KEY_BYTES:
         raise ValueError(f"an OSS object key has at most {MAX_KEY_BYTES} bytes of UTF-8")
     return key
@@ -72,7 +73,7 @@ def _template(text: str) -> str:
 
 # Not Literal[1], which takes True and 1.0 for 1.
 Version = Annotated[int, Field(strict=True), AfterValidator(_known)]
-ObjectKey = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_within_key_bytes)]
+ObjectKey = Annotated[str, Field(strict=True, min_length=1), AfterValidator(within_key_bytes)]
 ImageBytes = Annotated[bytes, BeforeValidator(_from_base64), Field(min_length=1)]
 ProfileName = Annotated[str, Field(strict=True), AfterValidator(_profile_name)]
 MaxDistance = Annotated[int, Field(strict=True, ge=0, le=MAX_BITS)]

@@ -27,3 +27,7 @@ class Overloaded(LookalikeError):
 
 class ServiceUnavailable(LookalikeError):
     """OSS, Milvus, Redis or a worker did not answer in time. Sending the same again later may help."""
+
+
+class ServiceMisconfigured(ServiceUnavailable):
+    """OSS or Milvus refuses the workers: a wrong secret, a missing bucket. Somebody has to mend it first."""

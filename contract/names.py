@@ -13,6 +13,7 @@ THUMBNAILS: Final = "lookalike.thumbnails"
 DUPLICATES: Final = "lookalike.duplicates"
 EVALUATE: Final = "lookalike.evaluate"
 REINDEX: Final = "lookalike.reindex"
+BACKFILL: Final = "lookalike.backfill"
 
 INGEST_QUEUE: Final = "ingest"
 SEARCH_QUEUE: Final = "search"
@@ -34,4 +35,5 @@ QUEUES: Final = {
     DUPLICATES: SEARCH_QUEUE,
     EVALUATE: SEARCH_QUEUE,
     REINDEX: SEARCH_QUEUE,
+    BACKFILL: SEARCH_QUEUE,
 }

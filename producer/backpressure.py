@@ -58,6 +58,10 @@ class Wait:
         """Whether so many outstanding events are reason to wait."""
         return outstanding >= self._rules.high
 
+    def room(self) -> int:
+        """How many more events may be outstanding before there is reason to wait."""
+        return max(0, self._rules.high - self._rules.outstanding())
+
     def if_due(self, size: int) -> None:
         """Look how many events are outstanding, and wait if that is reason to. Raises what `for_room` raises."""
         if self.is_due(self._rules.outstanding()):

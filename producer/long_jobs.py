@@ -1,19 +1,25 @@
 """What a client has done of long jobs: profiles filled, tenants looked through, hashes evaluated."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Unpack, cast
 
 from contract import (
+    BACKFILL,
     DUPLICATES,
     EVALUATE,
     MAX_EVENTS,
     REINDEX,
     VERSION,
+    BackfillResult,
     EvaluationReport,
     EvaluationResult,
+    InvalidMessage,
     ReindexResult,
     decode_reindex,
 )
+from contract.backfill import decode_backfill
 from contract.duplicates import DuplicatesResult, Group, decode_duplicates
 from producer.backpressure import Backpressure
 from producer.calls import Calls
@@ -21,7 +27,7 @@ from producer.connections import Connections
 from producer.decisions import Decisions, pairs_of
 from producer.duplicates import read_groups
 from producer.evaluation import EvaluateArguments, evaluate_arguments
-from producer.jobs import call_patiently
+from producer.jobs import Pace, call_patiently
 
 
 class LongJobs:
@@ -68,6 +74,76 @@ class LongJobs:
                 progress(result)
             if result["done"]:
                 return result
+
+    def backfill(
+        self,
+        prefix: str = "",
+        *,
+        since: datetime | None = None,
+        limit: int | None = None,
+        rate: float | None = None,
+        key_template: str | None = None,
+        skip_unmapped: bool = False,
+        dry_run: bool = False,
+        restart: bool = False,
+        progress: Callable[[BackfillResult], None] | None = None,
+        waiting: Callable[[int], None] | None = None,
+        timeout: float = 60.0,
+    ) -> BackfillResult:
+        """Have the pictures indexed that are in the bucket already.
+
+        It waits for a backlog as `enqueue_many` does, and returns when an event of each is enqueued. If it is
+        interrupted, the same call goes on where it was, for a day, and skips nothing.
+
+        Args:
+            prefix: that their keys begin with.
+            since: only those written then or later.
+            limit: no more events than so many.
+            rate: no more events a second than so many.
+            key_template: where in a key the ids of its picture stand; the workers' own (`LOOKALIKE_KEY_TEMPLATE`)
+                unless given.
+            skip_unmapped: only count objects whose ids are not found; otherwise each becomes a dead letter, `unmapped`.
+            dry_run: enqueue nothing, only count.
+            restart: begin anew, wherever an earlier call was.
+            progress: told after each part, of about 2 s, how far it is.
+            waiting: told again and again while it waits for a backlog, with the number of outstanding events.
+            timeout: seconds to wait for one part. A service that fails is asked again for twice as long.
+
+        Returns:
+            The counts of the whole job.
+
+        Raises:
+            ServiceMisconfigured: OSS refuses the workers to list the bucket.
+        """
+        if rate is not None and not rate > 0:
+            raise InvalidMessage(f"rate: events a second, more than 0, not {rate}")
+        if since is not None and since.tzinfo is None:
+            raise InvalidMessage("since: a time needs its zone")
+        arguments = {
+            "prefix": prefix,
+            "since": None if since is None else math.floor(since.timestamp() * 1000),
+            "limit": limit,
+            "dry_run": dry_run,
+            "key_template": key_template,
+            "skip_unmapped": skip_unmapped,
+            "restart": restart,
+            "version": VERSION,
+        }
+        decode_backfill(arguments)
+        wait = self._backpressure.bounded(None, waiting)
+        pace = Pace(rate, self._connections.closing.wait)
+        while True:
+            if not dry_run:
+                wait.if_due(MAX_EVENTS)
+                arguments["most"] = pace.begin(max(MAX_EVENTS, wait.room()))
+            result = cast("BackfillResult", self._call(BACKFILL, arguments, timeout))
+            arguments["restart"] = False
+            if progress is not None:
+                progress(result)
+            if result["done"]:
+                return result
+            if not dry_run:
+                pace.end(result["enqueued"])
 
     def duplicates(
         self,

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from contract import (
+    BackfillResult,
     EvaluationResult,
     InvalidMessage,
     Match,
@@ -19,6 +20,7 @@ from contract import (
     SearchManyResult,
     SearchOptions,
     SearchResult,
+    decode_backfill,
     decode_evaluate,
     decode_members,
     decode_reindex,
@@ -35,6 +37,7 @@ from worker.core.chance import Estimate
 from worker.core.fingerprinting import Fingerprinter, orientations
 from worker.parts import Parts
 from worker.ports import Scope
+from worker.services.backfilling import Backfill
 from worker.services.chances import Chances
 from worker.services.duplicates import Duplicates
 from worker.services.evaluation import Evaluation
@@ -153,6 +156,11 @@ class Answers:
             when="indexed" if source in ours else "absent",
         )
         return job(profile=wanted.hash, source=source)
+
+    def backfill(self, message: dict[str, Any]) -> BackfillResult:
+        """Answer `lookalike.backfill`: a part of a backfill."""
+        parts = self._parts
+        return Backfill(parts.objects, parts.publisher, parts.jobs, parts.settings.mapper)(decode_backfill(message))
 
     def duplicates(self, message: dict[str, Any]) -> DuplicatesResult:
         """Answer `lookalike.duplicates`: one step, or one page.

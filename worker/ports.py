@@ -262,8 +262,8 @@ class Jobs(Protocol):
     def drop(self, name: str) -> None:
         """Forget a checkpoint."""
 
-    def turn(self, name: str) -> AbstractContextManager[None]:
-        """Have a job alone for one step. It raises `Busy` where somebody else has it."""
+    def turn(self, name: str, *, seconds: int = 60) -> AbstractContextManager[None]:
+        """Have a job alone for one step, for so long at the most. It raises `Busy` where somebody else has it."""
 
 
 class Claims(Protocol):

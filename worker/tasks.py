@@ -11,6 +11,7 @@ from celery.exceptions import Ignore, Reject
 from celery.worker.request import Request
 
 from contract import (
+    BACKFILL,
     DELETE,
     DUPLICATES,
     EVALUATE,
@@ -22,6 +23,7 @@ from contract import (
     STATS,
     SWEEP,
     THUMBNAILS,
+    BackfillResult,
     DeleteResult,
     EvaluationResult,
     IngestResult,
@@ -34,6 +36,7 @@ from contract import (
     ReindexResult,
     SearchManyResult,
     SearchResult,
+    ServiceMisconfigured,
     ServiceUnavailable,
 )
 from contract.duplicates import DuplicatesResult
@@ -144,6 +147,12 @@ def _register_jobs(app: Celery, runtimes: Runtimes) -> None:
         with _told():
             return runtimes.current().answers.reindex(_keywords(args, message))
 
+    @app.task(name=BACKFILL, acks_late=False, throws=(*_TOLD, Overloaded), shared=False, Request=Enduring)
+    def backfill(*args: Any, **message: Any) -> BackfillResult:
+        """Enqueue some more of the objects that are in the bucket already."""
+        with _told():
+            return runtimes.current().answers.backfill(_keywords(args, message))
+
     @app.task(name=DUPLICATES, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
     def duplicates(*args: Any, **message: Any) -> DuplicatesResult:
         """Do the next step of grouping a tenant's pictures, or hand out a page of the groups."""
@@ -162,7 +171,9 @@ def _told() -> Iterator[None]:
     """Tell the caller what failed outside."""
     try:
         yield
-    except (Transient, Misconfigured, Busy) as error:
+    except Misconfigured as error:
+        raise ServiceMisconfigured(str(error)) from error
+    except (Transient, Busy) as error:
         raise ServiceUnavailable(str(error)) from error
 
 

@@ -244,7 +244,7 @@ class MemoryJobs:
         self.kept.pop(name, None)
 
     @contextmanager
-    def turn(self, name: str) -> Iterator[None]:
+    def turn(self, name: str, *, seconds: int = 60) -> Iterator[None]:  # noqa: ARG002 - there is nobody else
         """Have a job alone."""
         if self.busy:
             raise Busy(name)

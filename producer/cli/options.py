@@ -31,5 +31,15 @@ def valid_template(text: str | None) -> str | None:
 CompanyId = Annotated[
     int | None, typer.Option("--company-id", "--company", metavar="N", help="The tenant that the pictures belong to.")
 ]
+KeyTemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key-template",
+        metavar="TEMPLATE",
+        callback=valid_template,
+        help="Where in a key the ids stand: uploads/{company_id}/{meta_id}/{_}.jpg. "
+        "Else the workers' LOOKALIKE_KEY_TEMPLATE.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for a worker.")]

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from contract import LookalikeError
-from producer.cli import dead, delete, duplicates, enqueue, evaluate, listen, plugins, reindex, search, status
+from producer.cli import backfill, dead, delete, duplicates, enqueue, evaluate, listen, plugins, reindex, search, status
 from producer.cli.output import complain
 
 _FAILED: Final = 1
@@ -76,6 +76,7 @@ def _options(
 
 
 program.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
+program.command(epilog=backfill.EXAMPLES)(backfill.backfill)
 program.command(epilog=search.EXAMPLES)(search.search)
 program.command(epilog=listen.EXAMPLES)(listen.listen)
 program.command()(delete.delete)

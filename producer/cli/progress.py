@@ -23,8 +23,13 @@ class Bar:
         """Advance by a number of bytes, or of whatever the total counts."""
         self._progress.advance(self._task, count)
 
-    def reached(self, done: int, total: int) -> None:
-        """Show how far it is, of a total that is known by now."""
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees it."""
+        return not self._progress.disable
+
+    def reached(self, done: int, total: int | None) -> None:
+        """Show how far it is, of a total if that is known by now."""
         self._progress.update(self._task, completed=done, total=total)
 
     def doing(self, description: str, done: int, total: int) -> None:

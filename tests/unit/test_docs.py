@@ -6,17 +6,22 @@ from pathlib import Path
 import pytest
 
 from contract import QUEUES, STATS, SWEEP
+from producer.listening.settings import ListenSettings
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+FEEDING = (ROOT / "docs" / "feeding.md").read_text()
 
 
-@pytest.mark.parametrize("name", WorkerSettings.model_fields)
+FIELDS = WorkerSettings.model_fields | ListenSettings.model_fields
+
+
+@pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_is_documented_with_its_default(name: str) -> None:
     """The settings page has a row for each variable, and its default is the code's."""
-    field = WorkerSettings.model_fields[name]
+    field = FIELDS[name]
     row = re.search(rf"^\| `LOOKALIKE_{name.upper()}` \| (.*?) \| .+ \|$", SETTINGS, re.MULTILINE)
     assert row is not None
     if not field.is_required() and field.default not in ("", None):
@@ -26,8 +31,8 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
 
 def test_no_variable_is_documented_that_does_not_exist() -> None:
     """A reader who sets what the documents name is never ignored."""
-    known = {f"LOOKALIKE_{name.upper()}" for name in WorkerSettings.model_fields}
-    assert set(re.findall(r"\bLOOKALIKE_[A-Z_]*[A-Z]", README + SETTINGS)) <= known
+    known = {f"LOOKALIKE_{name.upper()}" for name in FIELDS}
+    assert set(re.findall(r"\bLOOKALIKE_[A-Z_]*[A-Z]", README + SETTINGS + FEEDING)) <= known
 
 
 def test_the_readme_lists_the_tasks_with_their_queues() -> None:

@@ -42,15 +42,15 @@ class RedisJobs:
             self._connection.delete(_key(name))
 
     @contextmanager
-    def turn(self, name: str) -> Iterator[None]:
-        """Have a job alone for one step, which takes a minute at the most.
+    def turn(self, name: str, *, seconds: int = _LOCK_SECONDS) -> Iterator[None]:
+        """Have a job alone for one step, for so long at the most.
 
         Raises:
             Busy: somebody else has it.
         """
         token = uuid4().hex
         with redis_errors():
-            ours = self._connection.set(f"{_key(name)}:turn", token, nx=True, ex=_LOCK_SECONDS)
+            ours = self._connection.set(f"{_key(name)}:turn", token, nx=True, ex=seconds)
         if not ours:
             raise Busy("another worker is at this job")
         try:

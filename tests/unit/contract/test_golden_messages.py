@@ -11,6 +11,7 @@ from contract import (
     Item,
     ObjectEvent,
     UploadEvent,
+    decode_backfill,
     decode_delete,
     decode_evaluate,
     decode_event,
@@ -54,6 +55,14 @@ def test_ingest_objects_v1() -> None:
     )
     assert removed == plain.model_copy(update={"when": "removed"})
     assert known == UploadEvent(object_key="a.png", meta_id=1, company_id=7, when="removed")
+
+
+def test_backfill_v1() -> None:
+    """A call for a part of a backfill, with all that it may say."""
+    wanted = decode_backfill(golden("backfill"))
+    assert (wanted.prefix, wanted.since, wanted.limit, wanted.most) == ("uploads/图/", 1777877144000, 1000000, 500)
+    assert (wanted.dry_run, wanted.skip_unmapped, wanted.restart) == (True, True, True)
+    assert wanted.key_template == "uploads/{company_id}/{meta_id}/{_}.jpg"
 
 
 def test_search_v1() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from contract import InvalidMessage, ServiceUnavailable
-from producer.jobs import call_patiently
+from contract import InvalidMessage, ServiceMisconfigured, ServiceUnavailable
+from producer.jobs import Pace, call_patiently
 
 
 class Clock:
@@ -65,3 +65,33 @@ def test_a_call_that_is_wrong_is_not_made_again() -> None:
     with pytest.raises(InvalidMessage):
         call_patiently(service, patience=60, pause=clock.pause, clock=lambda: clock.now)
     assert service.calls == 1
+
+
+def test_a_misconfigured_service_is_not_asked_again() -> None:
+    """It waits for somebody to mend it."""
+    clock, service = Clock(), Service(10**6, ServiceMisconfigured)
+    with pytest.raises(ServiceMisconfigured):
+        call_patiently(service, patience=60, pause=clock.pause, clock=lambda: clock.now)
+    assert (service.calls, clock.now) == (1, 0.0)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.1, 1), (3.0, 6), (1000.0, 2000), (1e9, 5000), (None, 5000)])
+def test_a_part_has_as_many_events_as_two_seconds_admit(rate: float | None, most: int) -> None:
+    """And one at least, and no more than there is room for."""
+    assert Pace(rate, Clock().pause).begin(5000) == most
+
+
+def test_a_pace_is_kept() -> None:
+    """Whatever the parts take; what was enqueued by an earlier run does not count."""
+    clock = Clock()
+    pace = Pace(10.0, clock.pause, lambda: clock.now)
+    enqueued = 1000
+    for part in range(1, 6):
+        enqueued += pace.begin(5000)
+        clock.now += 0.5
+        pace.end(enqueued)
+        assert clock.now == pytest.approx(2.0 * part)
+    pace.begin(5000)
+    clock.now += 5
+    pace.end(enqueued)
+    assert clock.now == pytest.approx(15.0), "it was slow enough"
