@@ -19,6 +19,7 @@ from benchmarks import (
     growth,
     hashing,
     ingest_rate,
+    lines,
     report,
     searching,
 )
@@ -32,6 +33,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     ingest_rate.SECTION,
     growth.SECTION,
     enqueue_rate.SECTION,
+    lines.SECTION,
     backfill.SECTION,
     searching.SECTION,
     duplicates.SECTION,
