@@ -36,6 +36,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/mypy tests
+	$(BIN)/mypy docs/examples
 
 architecture: $(INSTALLED)
 	$(BIN)/lint-imports

@@ -21,8 +21,8 @@ from PIL import Image
 from contract import PROFILES
 from devstack import pictures
 from worker.adapters.oss import OssObjectStore
-from worker.core.evaluation import SAME_BITS
 from worker.core.fingerprinting import orientations
+from worker.core.verifying import SAME_BITS
 from worker.settings import WorkerSettings
 
 # Of each package the folder, below /usr/share, that holds photos beside what is drawn. The pictures of opencv-doc's

@@ -32,7 +32,6 @@ from contract.thumbnails import ThumbnailsResult, decode_thumbnails
 from producer.decisions import Decisions
 from worker.adapters.job_state import RedisJobState
 from worker.adapters.milvus import MilvusSource
-from worker.core import hashing
 from worker.core.chance import Estimate
 from worker.core.fingerprinting import Fingerprinter, orientations
 from worker.parts import Parts
@@ -47,7 +46,6 @@ from worker.services.search import Search
 from worker.services.thumbnails import Thumbnails
 from worker.services.verification import Verification
 from worker.services.warming import warm
-from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +75,7 @@ class Answers:
             Queries(
                 self._parts.objects,
                 index,
-                make_fingerprinter(settings, [profile]),
+                Fingerprinter([profile], fast=settings.fast_hash == "auto"),
                 profile=profile,
                 max_image_bytes=settings.max_image_bytes,
                 object_seconds=settings.object_seconds,
@@ -209,11 +207,3 @@ class Answers:
     def stats(self) -> dict[str, dict[str, int]]:
         """Answer `lookalike.stats`."""
         return {"collections": dict(self._parts.index_of(None).counts())}
-
-
-def make_fingerprinter(settings: WorkerSettings, profiles: Sequence[Profile]) -> Fingerprinter:
-    """The way from bytes to hashes: the fast one where it is wanted. The log says where it cannot be had or trusted."""
-    fast = settings.fast_hash == "auto"
-    if fast and (fault := hashing.fast_path_fault()) is not None:
-        log.warning("fast_hash_off", reason=fault)
-    return Fingerprinter(profiles, fast=fast)

@@ -25,8 +25,9 @@ from producer.ledger import Ledger
 from producer.logs import without_secrets
 from producer.publisher import Publisher
 from worker.adapters.claims import RedisClaims
-from worker.answers import Answers, make_fingerprinter
+from worker.answers import Answers
 from worker.core import hashing
+from worker.core.fingerprinting import Fingerprinter
 from worker.core.outcomes import RetryPolicy
 from worker.core.pictures import limit_pixels
 from worker.parts import Parts
@@ -66,7 +67,7 @@ class Runtime(Parts):
         self._consumption = consumption
         self._stopping = threading.Event()
         limit_pixels(settings.max_image_pixels)
-        self._fingerprint = make_fingerprinter(settings, settings.profiles)
+        self._fingerprint = _make_fingerprinter(settings)
 
     def close(self) -> None:
         """Close every connection that was opened."""
@@ -260,3 +261,11 @@ class Runtime(Parts):
     def sweep(self) -> int:
         """Answer `lookalike.sweep`."""
         return Sweeper(self.ledger, self.publisher, now=time.time)()
+
+
+def _make_fingerprinter(settings: WorkerSettings) -> Fingerprinter:
+    """The way from bytes to hashes: the fast one where it is wanted. The log says where it cannot be had or trusted."""
+    fast = settings.fast_hash == "auto"
+    if fast and (fault := hashing.fast_path_fault()) is not None:
+        log.warning("fast_hash_off", reason=fault)
+    return Fingerprinter(settings.profiles, fast=fast)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-import httpx
+import httpx2
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -99,7 +99,7 @@ async def fetch(url: str) -> bytes:
     try:
         async with (
             asyncio.timeout(_FETCH_SECONDS),
-            httpx.AsyncClient(follow_redirects=False) as client,
+            httpx2.AsyncClient(follow_redirects=False) as client,
             client.stream("GET", url) as response,
         ):
             response.raise_for_status()
@@ -109,7 +109,7 @@ async def fetch(url: str) -> bytes:
                 if len(body) > _MAX_KEY_BYTES:
                     raise ServiceUnavailable("the public key is too large to be one")
             return body
-    except (httpx.HTTPError, TimeoutError) as error:
+    except (httpx2.HTTPError, TimeoutError) as error:
         raise ServiceUnavailable(f"fetching the public key: {type(error).__name__}: {error}") from error
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-import httpx
+import httpx2
 
 from tests.integration.processes import eventually
 
@@ -54,14 +54,14 @@ class Listening:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        url = httpx.URL(self.url)
+        url = httpx2.URL(self.url)
         assert url.port is not None
         return url.host, url.port
 
-    def post(self, path: str, content: bytes, **request: Any) -> httpx.Response:
+    def post(self, path: str, content: bytes, **request: Any) -> httpx2.Response:
         """Send a delivery, with the secret."""
         headers = {"Authorization": f"Bearer {SECRET}", **request.pop("headers", {})}
-        return httpx.post(self.url + path, content=content, headers=headers, timeout=30, **request)
+        return httpx2.post(self.url + path, content=content, headers=headers, timeout=30, **request)
 
     def _listens(self) -> bool:
         assert self._process is not None

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import redis
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -98,7 +98,7 @@ def picture(seed: int) -> bytes:
     return encode(Image.linear_gradient("L").rotate(seed).convert("RGB"), "PNG")
 
 
-def deliver(listening: Listening, name: str) -> httpx.Response:
+def deliver(listening: Listening, name: str) -> httpx2.Response:
     """Send a sample where it belongs; a callback, as OSS signs it."""
     body = (SAMPLES / name).read_bytes()
     if not name.startswith("callback"):
@@ -180,8 +180,8 @@ def test_who_does_not_know_the_secret_is_refused(listening: Listening, headers: 
 
 def test_no_secret_is_in_the_log(listening: Listening) -> None:
     """However it was sent."""
-    assert httpx.post(f"{listening.url}/events?token={SECRET}", content=b"{}").status_code == 400
-    assert httpx.get(f"{listening.url}/nothing?token={SECRET}").status_code == 404
+    assert httpx2.post(f"{listening.url}/events?token={SECRET}", content=b"{}").status_code == 400
+    assert httpx2.get(f"{listening.url}/nothing?token={SECRET}").status_code == 404
     assert SECRET not in listening.log.read_text()
 
 
@@ -205,7 +205,7 @@ def test_a_connection_that_says_nothing_is_closed(listening: Listening) -> None:
                 one.settimeout(20)
                 with suppress(ConnectionResetError):
                     assert one.recv(1000) == b""
-            assert httpx.get(f"{listening.url}/healthz").status_code == 200
+            assert httpx2.get(f"{listening.url}/healthz").status_code == 200
         finally:
             ended.set()
             thread.join()
@@ -218,7 +218,7 @@ def test_without_a_ledger_nothing_is_acknowledged(environment: Mapping[str, str]
         answer = deliver(listening, "smq_simplified.json")
         assert answer.status_code == 503
         assert "127.0.0.1:1" not in answer.text
-        assert httpx.get(f"{listening.url}/healthz").status_code == 503
+        assert httpx2.get(f"{listening.url}/healthz").status_code == 503
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -236,7 +236,7 @@ def test_what_was_acknowledged_is_in_the_ledger_when_it_ends(
                 record = {"eventName": "ObjectCreated:PutObject", "oss": {"object": {"key": key}}}
                 try:
                     answer = listening.post("/events", json.dumps(record).encode())
-                except httpx.HTTPError:
+                except httpx2.HTTPError:
                     return
                 if answer.status_code == 200:
                     acknowledged.append(key)

@@ -8,9 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-# PDQ's authors call two pictures the same within 31 of 256 bits (ThreatExchange, "Hashing", the PDQ matching
-# threshold).
-SAME_BITS: Final = 31
+from worker.core.verifying import SAME_BITS
 
 # A rate is not known from fewer events than some ten: their count then errs by a third (Poisson).
 _EVENTS: Final = 10

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
@@ -112,11 +112,11 @@ class Chances:
 
     def _sampled(self, company_id: int | None, most: int) -> Estimate:
         sample = self._index.sample(company_id, most)
-        if sample.total < _ENOUGH and company_id is not None:
-            everyone = self._index.sample(None, most)
-            sample = Sample(everyone.vectors, sample.total)
         # The picture that is found is there, though the sample may not show it yet.
-        return self._make(Sample(sample.vectors, max(1, sample.total)))
+        total = max(1, sample.total)
+        if sample.total < _ENOUGH and company_id is not None:
+            return replace(self.of(None), total=total)
+        return self._make(Sample(sample.vectors, total))
 
 
 def _in_thread(work: Callable[[], None]) -> None:

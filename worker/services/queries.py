@@ -86,7 +86,9 @@ class Queries:
             return self._hashed(query.image)
         if query.object_key is not None:
             return self._read(query.object_key)
-        row = self._stored(query.meta_id, options)
+        if query.meta_id is None or options.company_id is None:
+            raise InvalidMessage("query.meta_id: a picture is known by its meta_id and its company_id")
+        row = self.stored(query.meta_id, options.company_id, fresh=options.fresh)
         return self._read(row.object_key) if options.verify else Asked(row.vector)
 
     def _read(self, object_key: str) -> Asked:
@@ -100,11 +102,14 @@ class Queries:
         made = self._fingerprint(body)
         return Asked(made.hashes[0].vector, body, crc64.xz(body), (made.width, made.height))
 
-    def _stored(self, meta_id: int | None, options: SearchOptions) -> Row:
-        if meta_id is None or options.company_id is None:
-            raise InvalidMessage("query.meta_id: a picture is known by its meta_id and its company_id")
-        id_ = row_id(options.company_id, meta_id)
-        row = self._index.lookup({id_: options.company_id}, fresh=options.fresh).get(id_)
-        if row is None or (row.company_id, row.meta_id) != (options.company_id, meta_id):
-            raise QueryNotFound(f"no picture with meta_id {meta_id} of company_id {options.company_id} is indexed")
+    def stored(self, meta_id: int, company_id: int, *, fresh: bool = False) -> Row:
+        """Look up the row of a picture.
+
+        Raises:
+            QueryNotFound: it is not indexed.
+        """
+        id_ = row_id(company_id, meta_id)
+        row = self._index.lookup({id_: company_id}, fresh=fresh).get(id_)
+        if row is None or (row.company_id, row.meta_id) != (company_id, meta_id):
+            raise QueryNotFound(f"no picture with meta_id {meta_id} of company_id {company_id} is indexed")
         return row

@@ -24,8 +24,12 @@ class Acceptor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """How far a job has come: the last primary key that was read, and the counts until then."""
+    """How far a job has come: the last primary key that was read, and the counts until then.
 
+    `total` is what there was when it began.
+    """
+
+    total: int
     after: int = -1
     read: int = 0
     present: int = 0
@@ -81,7 +85,8 @@ class Reindex:
             Transient, Misconfigured: Milvus failed or refuses.
         """
         with self._jobs.turn(self._name):
-            progress = _Progress(**(self._jobs.load(self._name) or {}))
+            kept = self._jobs.load(self._name)
+            progress = _Progress(self._source.total()) if kept is None else _Progress(**kept)
             pictures = self._source.pictures(progress.after, PAGE)
             missing = self._missing(pictures)
             for start in range(0, len(missing), MAX_EVENTS):
@@ -103,7 +108,7 @@ class Reindex:
             hash=profile,
             source=source,
             read=progress.read,
-            total=progress.read if done else max(progress.read, self._source.total()),
+            total=progress.read if done else max(progress.read, progress.total),
             present=progress.present,
             enqueued=progress.enqueued,
             done=done,

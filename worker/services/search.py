@@ -18,7 +18,6 @@ from contract import (
     SearchOptions,
     ServiceUnavailable,
     WhichMembers,
-    row_id,
 )
 from worker.core.errors import Misconfigured, ObjectMissing, Permanent, Transient
 from worker.core.fingerprints import vector_key
@@ -178,10 +177,7 @@ class Search:
         return [_verified(match, verdict) for match, verdict in zip(matches, verdicts, strict=True)]
 
     def _members(self, which: WhichMembers) -> MembersResult:
-        id_ = row_id(which.company_id, which.meta_id)
-        row = self._index.lookup({id_: which.company_id}).get(id_)
-        if row is None or (row.company_id, row.meta_id) != (which.company_id, which.meta_id):
-            raise QueryNotFound(f"no picture with meta_id {which.meta_id} of company_id {which.company_id} is indexed")
+        row = self._queries.stored(which.meta_id, which.company_id)
         scope = Scope(None if which.all_companies else which.company_id, low_quality=which.low_quality)
         rows = self._index.of_vector(scope, vector_key(row.vector), which.after, which.limit)
         return MembersResult(

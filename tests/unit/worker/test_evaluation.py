@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from worker.core.evaluation import SAME_BITS, Counts, best, count_pairs, pairs_needed, unrelated, upper_bound
+from worker.core.evaluation import Counts, best, count_pairs, pairs_needed, unrelated, upper_bound
+from worker.core.verifying import SAME_BITS
 
 
 def distance(one: bytes, other: bytes) -> int:

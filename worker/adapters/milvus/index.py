@@ -119,18 +119,16 @@ class MilvusIndex:
         parameters: dict[str, Any] = {"nprobe": self._settings.search_nprobe}
         if scope.max_distance is not None:
             parameters["radius"] = scope.max_distance + 1
-        company_id = scope.company_id
         try:
             with self._ready() as (client, partitions):
                 found = client.search(
                     self.collection,
                     data=list(vectors),
                     anns_field=VECTOR_FIELD,
-                    filter=where(company_id, "" if scope.low_quality else GOOD, unlike(without)),
                     limit=limit,
                     output_fields=_HIT_FIELDS,
                     search_params={"metric_type": METRIC, "params": parameters},
-                    partition_names=None if company_id is None else partition_names(partitions, [company_id]),
+                    **_of_tenant(partitions, scope.company_id, _good(scope), unlike(without)),
                     consistency_level=consistency(scope.fresh),
                     timeout=self._settings.milvus_timeout,
                 )
@@ -219,8 +217,7 @@ class MilvusIndex:
                     client,
                     self.collection,
                     fresh=fresh,
-                    filter=where(company_id, *expressions),
-                    partition_names=None if company_id is None else partition_names(partitions, [company_id]),
+                    **_of_tenant(partitions, company_id, *expressions),
                 )
         except CollectionMissing:
             return 0
@@ -242,10 +239,9 @@ class MilvusIndex:
         with self._ready() as (client, partitions):
             found: Sequence[Entity] = client.query(
                 self.collection,
-                filter=where(company_id, *expressions),
                 output_fields=list(fields),
                 limit=MOST,
-                partition_names=None if company_id is None else partition_names(partitions, [company_id]),
+                **_of_tenant(partitions, company_id, *expressions),
                 consistency_level=consistency(fresh),
                 timeout=self._settings.milvus_timeout,
             )
@@ -299,5 +295,17 @@ class MilvusIndex:
         )
 
 
+def _of_tenant(partitions: int, company_id: int | None, *expressions: str) -> dict[str, Any]:
+    """Where to look for the rows of one tenant or (None) all for which some expressions hold."""
+    return {
+        "filter": where(company_id, *expressions),
+        "partition_names": None if company_id is None else partition_names(partitions, [company_id]),
+    }
+
+
+def _good(scope: Scope) -> str:
+    return "" if scope.low_quality else GOOD
+
+
 def _of_vector(scope: Scope, key: int) -> list[str]:
-    return [of_vector(key), "" if scope.low_quality else GOOD]
+    return [of_vector(key), _good(scope)]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -78,12 +78,12 @@ def application(ledger: Ledger, **rules: Any) -> Starlette:
     return Listener(ledger, Secrets([SECRET]), PublicKeys(None, nowhere), made).application()
 
 
-def ask(app: Starlette, method: str, path: str, **request: Any) -> httpx.Response:
+def ask(app: Starlette, method: str, path: str, **request: Any) -> httpx2.Response:
     """Send one request."""
 
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://listener") as client:
+    async def send() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://listener") as client:
             return await client.request(method, path, **request)
 
     return asyncio.run(send())
