@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +17,7 @@ import redis
 
 from producer import Client, ClientSettings
 from producer.ledger import Ledger
+from producer.sharing import Accepted
 
 
 def recorded(server: redis.Redis) -> Counter[str]:
@@ -71,19 +73,34 @@ def test_the_first_waits_for_company_where_that_is_asked_for(settings: ClientSet
     assert server.llen("ingest") == 1
 
 
-def test_a_cancelled_twin_runs_to_its_end(client: Client, server: redis.Redis) -> None:
-    """The event that it had submitted is accepted."""
+def test_a_cancelled_twin_runs_to_its_end(
+    client: Client, server: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its event is accepted, also when the loop is closed before that; nothing is logged of it."""
+    shared, passed = client._shared, threading.Event()  # noqa: SLF001 - to hold up what is on its way
+    accept = shared._accept  # noqa: SLF001 - as above
+
+    def held_up(events: Sequence[object]) -> Accepted:
+        passed.wait()
+        return accept(events)
+
+    shared._accept = held_up  # noqa: SLF001 - as above
 
     async def use() -> None:
-        task = asyncio.create_task(client.aenqueue("a.jpg", meta_id=1, company_id=7))
+        first = asyncio.create_task(client.aenqueue("a.jpg", meta_id=1, company_id=7))
+        second = asyncio.create_task(client.aenqueue("b.jpg", meta_id=2, company_id=7))
         await asyncio.sleep(0)
-        task.cancel()
+        first.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await task
+            await first
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(second, 0.01)
 
     asyncio.run(use())
+    passed.set()
     client.close()
-    assert recorded(server) == Counter(["a.jpg"])
+    assert recorded(server) == Counter(["a.jpg", "b.jpg"])
+    assert caplog.records == []
 
 
 def test_closing_sends_what_was_submitted(settings: ClientSettings, server: redis.Redis) -> None:
