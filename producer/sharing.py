@@ -148,12 +148,13 @@ class SharedBatches:
         """See to it that somebody publishes; False where no thread can be started, as when the interpreter ends."""
         alive = sum(thread.is_alive() for thread in self._threads)
         if alive < (_PUBLISHERS if len(self._waiting) >= MAX_EVENTS else 1):
-            thread = threading.Thread(target=self._publish, name="lookalike-batches", daemon=True)
-            self._threads.add(thread)
             try:
+                # Where a subinterpreter has no daemons, making one fails already.
+                thread = threading.Thread(target=self._publish, name="lookalike-batches", daemon=True)
+                self._threads.add(thread)
                 thread.start()
             except RuntimeError:
-                self._threads.discard(thread)
+                self._threads = {thread for thread in self._threads if thread.is_alive()}
                 return alive > 0
         return True
 
