@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import typer
 
 from contract import LookalikeError
+from producer.cli.options import STDIN
 
 _MOST_TOLD: Final = 20
 # Longer than any event that is good, in whatever way its key is escaped.
@@ -86,6 +87,8 @@ def writable_file(file: Path | None, *, source: Path | None) -> None:
         return
     if source is None:
         raise typer.BadParameter("--rejects is for --file.")
+    if file == STDIN:
+        raise typer.BadParameter("--rejects needs a file of its own: on the standard output is the summary.")
     if file.exists() and source.exists() and file.samefile(source):
         raise typer.BadParameter("--rejects names the file that is read; it would be overwritten.")
     try:

@@ -308,6 +308,7 @@ def test_interrupted_by_hand(run: Run, client: InMemoryClient) -> None:
         ["enqueue", "--file", "/dev/null"],
         ["enqueue", "--file", "-", "--batch-size", "101"],
         ["enqueue", "--file", "-", "--format", "xml"],
+        ["enqueue", "--file", "-", "--rejects", "-"],
         ["enqueue", "--file", "-", "--wait", "-1"],
         ["search", "--company-id", "7"],
         ["search", "--key", "a.jpg"],
