@@ -20,6 +20,7 @@ from benchmarks import (
     growth,
     hashing,
     ingest_rate,
+    lines,
     report,
     searching,
 )
@@ -33,6 +34,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     ingest_rate.SECTION,
     growth.SECTION,
     enqueue_rate.SECTION,
+    lines.SECTION,
     backfill.SECTION,
     audit.SECTION,
     searching.SECTION,

@@ -1,4 +1,4 @@
-"""How many events a producer takes in for a core: `Client.enqueue_many` in batches of 100."""
+"""How many events a producer takes in for a core: `Client.enqueue_many` in batches of 100, and one at a time."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +10,7 @@ from typing import Any, Final
 import redis
 from rich.console import Console
 
+from benchmarks import single_enqueues
 from benchmarks.cost import Cost, Meter
 from benchmarks.section import Section, Table, Value
 from contract import INGEST, QUEUES
@@ -37,9 +38,11 @@ def run(console: Console, quick: bool) -> Iterator[Table]:
                     costs.append(_block(client, meter, events, size))
                     server.flushdb()
                 console.print(f"round {number + 1} of {rounds}", style="dim")
-    rows = [_row(size, costs[1:], events) for size, costs in blocks.items()]
-    notes = ("No worker took the messages. The first block of each size is not counted.",)
-    yield Table("enqueue", f"Client.enqueue_many, {events:,} events in a block, medians", rows, notes)
+        rows = [_row(size, costs[1:], events) for size, costs in blocks.items()]
+        notes = ("No worker took the messages. The first block of each size is not counted.",)
+        yield Table("enqueue", f"Client.enqueue_many, {events:,} events in a block, medians", rows, notes)
+        with closing(Meter(url)) as meter:
+            yield from single_enqueues.measure(settings, meter, events=events // 4, pairs=rounds)
 
 
 def _block(client: Client, meter: Meter, events: int, size: int) -> Cost:

@@ -63,8 +63,8 @@ class Client(LongJobs):
 
     `enqueue`, `enqueue_many`, `search`, `search_many`, `delete`, `status` and `close` have twins for async code, named
     with an `a`, which never block the loop: they run in 32 threads of the client's own, so 32 calls are under way at
-    once and more wait their turn. A twin that is cancelled leaves its call to run to its end. What reads page by page,
-    and long jobs, have none: `asyncio.to_thread` runs them.
+    once and more wait their turn (`aenqueue` takes no thread, and knows no such limit). A twin that is cancelled leaves
+    its call to run to its end. What reads page by page, and long jobs, have none: `asyncio.to_thread` runs them.
 
     All methods raise `ServiceUnavailable` when Redis, the broker or a worker does not answer, `InvalidMessage` before
     anything is sent when an argument does not fit the contract, and no error of Celery, kombu or redis-py.
@@ -119,7 +119,7 @@ class Client(LongJobs):
             ServiceUnavailable: Redis does not answer. To enqueue it again does no harm, whatever became of this call.
         """
         event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
-        return self.submit(event).result()
+        return self._shared.enqueue(encode_event(event))
 
     def submit(self, event: UploadEvent | ObjectEvent | Mapping[str, Any]) -> Future[str]:
         """Begin to enqueue one event, and do not wait.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from celery import Celery
@@ -13,6 +13,8 @@ from contract import INGEST, VERSION, ServiceUnavailable
 from producer.errors import vendor_errors
 from producer.ledger import Batch, Ledger
 from producer.queues import queue_lengths
+
+_SHOWN: Final = 2000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Publisher:
             self._app.send_task(
                 INGEST,
                 kwargs={"events": list(batch.events), "version": VERSION},
+                kwargsrepr=_readable(batch.events),
                 queue=batch.queue,
                 task_id=batch.id,
                 countdown=countdown or None,
@@ -89,3 +92,9 @@ class Publisher:
                 # A batch that is handed back is a message in its own right, not a child whose result is asked for.
                 add_to_parent=False,
             )
+
+
+def _readable(events: Sequence[Any]) -> str:
+    """Show a message in logs and in Flower. Celery's own way takes a sixth of a producer's time."""
+    others = f", and {len(events) - 1} more" if len(events) > 1 else ""
+    return f"{{'events': [{events[0]!r}{others}], 'version': {VERSION}}}"[:_SHOWN]

@@ -13,16 +13,16 @@ from contract import MAX_EVENTS, InvalidMessage
 from producer.cli.lines import Advance, Event, Format, Reject, read_events
 from producer.cli.options import STDIN, AsJson, CompanyId, KeyTemplateOption, readable_file
 from producer.cli.output import complain, count, print_json
+from producer.cli.rejections import open_rejections, writable_file
 from producer.cli.session import open_client
 
 if TYPE_CHECKING:
-    from producer.cli.progress import Bar
     from producer.client import Client
 
 EXAMPLES: Final = """\b
 Examples:
   lookalike enqueue photos/1.jpg --meta-id 1 --company-id 7
-  lookalike enqueue --file uploads.csv
+  lookalike enqueue --file uploads.csv --rejects bad-lines.jsonl
   psql --csv -f new.sql | lookalike enqueue --file - --format csv
   lookalike enqueue --file missed-events.jsonl --format oss-event
 
@@ -59,6 +59,15 @@ def enqueue(
         typer.Option("--format", help="How the file is written; else its name says, and the standard input is jsonl."),
     ] = None,
     key_template: KeyTemplateOption = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Write the lines that cannot be used to this file, with their numbers and what is wrong, as JSONL. "
+            "Else the first 20 are told of.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Events in a message.")] = MAX_EVENTS,
     wait: Annotated[
         float | None,
@@ -74,6 +83,7 @@ def enqueue(
 
     Lines that cannot be used are told of and left out; then the exit code is 1. To enqueue an event again does no harm.
     """
+    writable_file(rejects, source=file)
     if file is None:
         if object_key is None or meta_id is None or company_id is None:
             raise typer.BadParameter("KEY, --meta-id and --company-id are needed, or --file.")
@@ -87,7 +97,7 @@ def enqueue(
     if key_template is not None and form is not Format.OSS_EVENT:
         raise typer.BadParameter("--key-template is for --format oss-event: other events have their ids.")
     with open_client(ctx) as client, _opened(file) as stream:
-        source = _Source(file, stream, form, key_template)
+        source = _Source(file, stream, form, key_template, rejects)
         rejected = _enqueue_file(client, source, batch_size, wait=wait, as_json=as_json)
     if rejected:
         raise typer.Exit(1)
@@ -115,6 +125,12 @@ class _Source:
     stream: BinaryIO
     form: Format
     key_template: str | None
+    rejects: Path | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return "<stdin>" if self.file == STDIN else str(self.file)
 
     def events(self, *, reject: Reject, advance: Advance, ignore: Advance) -> Iterator[Event]:
         """Read the events, as they are asked for."""
@@ -129,10 +145,17 @@ class _Source:
 def _enqueue_file(client: "Client", source: _Source, batch_size: int, *, wait: float | None, as_json: bool) -> int:
     from producer.cli.progress import show_progress  # noqa: PLC0415 - rich is slow to import
 
-    ignored: list[int] = []
-    with show_progress(source.file.stat().st_size if source.file.is_file() else None) as bar:
-        rejections = _Rejections(source.file, bar)
-        events = source.events(reject=rejections, advance=bar.read, ignore=ignored.append)
+    ignored = 0
+
+    def ignore(number: int) -> None:
+        nonlocal ignored
+        ignored += number
+
+    with (
+        show_progress(source.file.stat().st_size if source.file.is_file() else None) as bar,
+        open_rejections(source.rejects, source=source.name, tell=bar.note) as rejections,
+    ):
+        events = source.events(reject=rejections, advance=bar.read, ignore=ignore)
         try:
             result = client.enqueue_many(
                 events, batch_size=batch_size, progress=bar.enqueued, wait=wait, waiting=bar.waiting
@@ -141,30 +164,27 @@ def _enqueue_file(client: "Client", source: _Source, batch_size: int, *, wait: f
             complain(f"interrupted; enqueued until then: {count(bar.events, 'event')}")
             raise
         except InvalidMessage as error:
-            raise InvalidMessage(f"{rejections.name}: {error}") from None
+            raise InvalidMessage(f"{source.name}: {error}") from None
     counts = {"events": result.events, "batches": result.batches, "rejected": rejections.count}
-    _summarize(**counts, ignored=sum(ignored) if source.form is Format.OSS_EVENT else None, as_json=as_json)
+    unknown = ignored if source.form is Format.OSS_EVENT else None
+    _summarize(**counts, ignored=unknown, rejects=source.rejects, as_json=as_json)
     return rejections.count
 
 
-class _Rejections:
-    """Tells of bad lines as they come, and counts them."""
-
-    def __init__(self, file: Path, bar: "Bar") -> None:
-        self.name = "<stdin>" if file == STDIN else str(file)
-        self.count = 0
-        self._bar = bar
-
-    def __call__(self, line: int, reason: str) -> None:
-        self.count += 1
-        self._bar.note(f"{self.name}:{line}: {reason}")
-
-
-def _summarize(*, events: int, batches: int, rejected: int, as_json: bool, ignored: int | None = None) -> None:
+def _summarize(
+    *,
+    events: int,
+    batches: int,
+    rejected: int,
+    as_json: bool,
+    ignored: int | None = None,
+    rejects: Path | None = None,
+) -> None:
     if as_json:
         told = {"events": events, "batches": batches, "rejected": rejected}
         print_json(told if ignored is None else {**told, "ignored": ignored})
     else:
-        left_out = f"; {count(rejected, 'line')} left out" if rejected else ""
+        where = f", see {rejects}" if rejects is not None else ""
+        left_out = f"; {count(rejected, 'line')} left out{where}" if rejected else ""
         others = f"; {count(ignored, 'event')} of no picture" if ignored else ""
         typer.echo(f"enqueued {count(events, 'event')} in {count(batches, 'message')}{left_out}{others}")

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import BinaryIO, Final
 
 from contract import InvalidMessage, ObjectEvent, UploadEvent, decode_event
+from contract.decoding import decode_as
 
 _COLUMNS: Final = ("object_key", "meta_id", "company_id")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,30}")
@@ -21,7 +22,7 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 Event = UploadEvent | ObjectEvent
 Parse = Callable[[str], Event]
-Reject = Callable[[int, str], None]
+Reject = Callable[[int, str, bytes], None]
 Advance = Callable[[int], None]
 
 
@@ -43,7 +44,8 @@ def read_events(file: BinaryIO, form: Format, *, reject: Reject, advance: Advanc
     Args:
         file: in binary mode.
         form: CSV or JSONL. CSV begins with a header of the three names, in any order.
-        reject: called with the number of a bad line, counted from 1, and what is wrong with it.
+        reject: called with the number of a bad line, counted from 1, what is wrong with it, and the line: of one that
+            is too long, the beginning.
         advance: called with the bytes of each line.
 
     Raises:
@@ -67,7 +69,7 @@ def read_events(file: BinaryIO, form: Format, *, reject: Reject, advance: Advanc
         except InvalidMessage as error:
             if parse is None:
                 raise BadHeader(f"line {number}: {error}") from None
-            reject(number, str(error))
+            reject(number, str(error), raw)
         else:
             yield event
 
@@ -104,17 +106,21 @@ def _csv_parser(header: str) -> Parse:
     if sorted(columns) != sorted(_COLUMNS):
         raise InvalidMessage(f"the header names the columns {', '.join(_COLUMNS)}, not {', '.join(columns)}")
 
+    key, meta_id, company_id = map(columns.index, _COLUMNS)
+
     def parse(text: str) -> Event:
         cells = _cells(text)
         if len(cells) != len(columns):
             raise InvalidMessage(f"{len(cells)} columns where there should be {len(columns)}")
-        row = dict(zip(columns, cells, strict=True))
-        return decode_event(row | {name: _integer(row[name]) for name in ("meta_id", "company_id")})
+        ids = {"meta_id": _integer(cells[meta_id]), "company_id": _integer(cells[company_id])}
+        return decode_as(UploadEvent, {"object_key": cells[key], **ids})
 
     return parse
 
 
 def _cells(text: str) -> list[str]:
+    if '"' not in text and "\r" not in text:
+        return text.split(",")  # what the reader does then, in a quarter of the time
     try:
         return next(csv.reader([text], strict=True))
     except csv.Error as error:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,44 @@ def test_enqueue_and_status(url: str, tmp_path: Path) -> None:
         {"ingest": 3, "quarantine": 0, "search": 0},
         0,
     )
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_pipe_with_bad_lines(url: str, server: redis.Redis, tmp_path: Path, form: str) -> None:
+    """20,000 lines, every hundredth bad: each good one is in the ledger once, each bad one in the file of rejects."""
+    good = {"csv": "{0}.jpg,{0},7", "jsonl": '{{"object_key": "{0}.jpg", "meta_id": {0}, "company_id": 7}}'}[form]
+    bad = set(range(1, 20_001, 100))
+    lines = [f"bad {n}" if n in bad else good.format(n) for n in range(1, 20_001)]
+    header = ["object_key,meta_id,company_id"] if form == "csv" else []
+    rejects = tmp_path / "rejects.jsonl"
+    arguments = ("enqueue", "--file", "-", "--format", form, "--rejects", str(rejects), "--json")
+    done = run(*arguments, url=url, input="\n".join([*header, *lines]))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(done.stdout) == {"events": 19_800, "batches": 198, "rejected": 200}
+    told = [json.loads(line) for line in rejects.read_text(encoding="utf-8").splitlines()]
+    assert {(line["line"] - len(header), line["text"]) for line in told} == {(n, f"bad {n}") for n in bad}
+    assert len(told) == len(bad)
+    recorded = Counter(
+        event["meta_id"]
+        for batch in server.scan_iter("{lookalike}:batch:*", count=1000)
+        for event in json.loads(str(server.hget(batch, "events")))
+    )
+    assert recorded == Counter(n for n in range(1, 20_001) if n not in bad)
+
+
+def test_rejects_are_written_as_they_come(
+    url: str, tmp_path: Path, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    """Who looks while a long pipe is read, or after a kill, finds what came until then."""
+    rejects = tmp_path / "rejects.jsonl"
+    command = [PROGRAM, "enqueue", "--file", "-", "--rejects", str(rejects)]
+    with subprocess.Popen(command, env=QUIET | {"LOOKALIKE_BROKER_URL": url}, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"{\n" * 5000)
+        process.stdin.flush()
+        eventually(lambda: rejects.exists() and rejects.read_bytes().count(b"\n") > 1000)
+        process.kill()
+    assert all(json.loads(line)["text"] == "{" for line in rejects.read_bytes().splitlines())
 
 
 def test_search_and_delete(worked_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from producer import EnqueueResult, Interrupted, Status
 from producer.auditing import AuditCounts, Difference, DifferenceKind
 from producer.cli import program
 from producer.cli.progress import Bar
+from producer.cli.rejections import Rejections
 from producer.fuses import BlownFuse
 
 MATCH = {
@@ -173,6 +175,77 @@ def test_bad_lines_of_the_standard_input(run: Run) -> None:
     assert json.loads(result.stdout) == {"events": 0, "batches": 0, "rejected": 1}
 
 
+def test_many_bad_lines_are_told_only_at_first(run: Run, client: InMemoryClient, tmp_path: Path) -> None:
+    """Twenty, and then how to have them all; the summary counts."""
+    path = tmp_path / "uploads.jsonl"
+    path.write_text('{"object_key": "a.jpg", "meta_id": 1, "company_id": 7}\n' + "{\n" * 1234, encoding="utf-8")
+    result = run("enqueue", "--file", str(path))
+    assert result.exit_code == 1
+    complaints = result.stderr.splitlines()
+    assert [line.split(":")[1] for line in complaints[:-1]] == [str(number) for number in range(2, 22)]
+    assert complaints[-1] == f"{path}: further bad lines are only counted; --rejects FILE keeps them all"
+    assert result.stdout == "enqueued 1 event in 1 message; 1,234 lines left out\n"
+    assert len(client.events) == 1
+
+
+def test_bad_lines_go_to_a_file(run: Run, client: InMemoryClient, tmp_path: Path) -> None:
+    """With number, reason and themselves, whatever is in them; nothing else is told, and what was in it is gone."""
+    path, rejects = tmp_path / "uploads.csv", tmp_path / "bad.jsonl"
+    rejects.write_text("of an earlier run\n" * 100, encoding="utf-8")
+    bad = [b'"open,1,7', b"\xff,2,7\r", "\u2028ключ,x,7".encode(), b"y" * 70_000 + b",3,7"]
+    path.write_bytes(b"\n".join([b"object_key,meta_id,company_id", b"a.jpg,1,7", *bad, b"b.jpg,2,7", b""]))
+    result = run("enqueue", "--file", str(path), "--rejects", str(rejects))
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.stdout == f"enqueued 2 events in 1 message; 4 lines left out, see {rejects}\n"
+    assert [event["object_key"] for event in client.events] == ["a.jpg", "b.jpg"]
+    told = [json.loads(line) for line in rejects.read_bytes().split(b"\n")[:-1]]
+    assert [line["line"] for line in told] == [3, 4, 5, 6]
+    assert [line["text"] for line in told] == ['"open,1,7', "\\xff,2,7", "\u2028ключ,x,7", "y" * 8000]
+    assert [line["reason"].split(":")[0] for line in told] == [
+        "not CSV",
+        "not UTF-8",
+        "meta_id",
+        "longer than 65,536 bytes",
+    ]
+
+
+def test_without_bad_lines_the_file_is_empty(run: Run, tmp_path: Path) -> None:
+    """It tells of this run, not of the one before."""
+    rejects = tmp_path / "bad.jsonl"
+    rejects.write_text("of an earlier run\n", encoding="utf-8")
+    good = b'{"object_key": "a", "meta_id": 1, "company_id": 7}\n'
+    result = run("enqueue", "--file", "-", "--rejects", str(rejects), "--json", stdin=good)
+    assert (result.exit_code, rejects.read_text(encoding="utf-8")) == (0, "")
+    assert json.loads(result.stdout) == {"events": 1, "batches": 1, "rejected": 0}
+
+
+def test_half_a_character_is_written_too() -> None:
+    """JSON may escape one, and a reason may repeat it: the file is UTF-8 all the same."""
+    written = BytesIO()
+    Rejections(None, written, print, "")(1, "\ud800: no such field", b"{}")
+    assert json.loads(written.getvalue().decode())["reason"] == "\ud800: no such field"
+
+
+def test_a_file_of_bad_lines_that_cannot_be_written(run: Run, client: InMemoryClient, tmp_path: Path) -> None:
+    """Known before anything is enqueued; or, where the disk is full, told in one line."""
+    path = tmp_path / "uploads.jsonl"
+    path.write_text("{\n", encoding="utf-8")
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    for wrong in (tmp_path / "nowhere" / "bad", tmp_path, path, link):
+        result = run("enqueue", "--file", str(path), "--rejects", str(wrong))
+        assert (result.exit_code, path.read_text(encoding="utf-8")) == (2, "{\n")
+    one = ("a.jpg", "--meta-id", "1", "--company-id", "7")
+    assert run("enqueue", *one, "--rejects", str(tmp_path / "bad")).exit_code == 2
+    assert not (tmp_path / "bad").exists()
+    assert client.events == []
+    result = run("enqueue", "--file", str(path), "--rejects", "/dev/full")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "lookalike: /dev/full: No space left on device; stopped at line 1\n",
+    )
+
+
 def test_a_bad_header(run: Run, tmp_path: Path) -> None:
     """One line, which names the file."""
     path = tmp_path / "uploads.csv"
@@ -236,6 +309,7 @@ def test_interrupted_by_hand(run: Run, client: InMemoryClient) -> None:
         ["enqueue", "--file", "/dev/null"],
         ["enqueue", "--file", "-", "--batch-size", "101"],
         ["enqueue", "--file", "-", "--format", "xml"],
+        ["enqueue", "--file", "-", "--rejects", "-"],
         ["enqueue", "--file", "-", "--wait", "-1"],
         ["search", "--company-id", "7"],
         ["search", "--key", "a.jpg"],

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -22,8 +23,12 @@ EVENTS = st.lists(st.builds(UploadEvent, object_key=KEYS, meta_id=INT64, company
 def read(content: bytes, form: Format) -> tuple[list[Event], dict[int, str]]:
     """Read all events, and the complaints by line."""
     complaints: dict[int, str] = {}
-    lengths: list[int] = []
-    events = list(read_events(io.BytesIO(content), form, reject=complaints.__setitem__, advance=lengths.append))
+
+    def reject(number: int, reason: str, line: bytes) -> None:
+        assert content.splitlines(keepends=True)[number - 1].startswith(line) or b"\r" in content
+        complaints[number] = reason
+
+    events = list(read_events(io.BytesIO(content), form, reject=reject, advance=lambda _: None))
     return events, complaints
 
 
@@ -42,6 +47,22 @@ def test_jsonl_comes_out_as_it_went_in(events: list[UploadEvent], ascii_only: bo
     """Escaped or not."""
     lines = (json.dumps(event.model_dump(), ensure_ascii=ascii_only) for event in events)
     assert read("\n".join(lines).encode(), Format.JSONL) == (events, {})
+
+
+@given(st.text(st.characters(exclude_characters="\n")).filter(lambda text: text.strip()))
+def test_a_line_of_csv_has_the_cells_that_pythons_csv_sees(text: str) -> None:
+    """Also where a shorter way is taken to find them."""
+    line = text.rstrip("\r")
+    try:
+        expected = len(next(csv.reader([line], strict=True)))
+    except csv.Error:
+        expected = None
+    _, complaints = read(HEADER + b"\n" + line.encode() + b"\n", Format.CSV)
+    told = re.match(r"(\d+) columns where", complaints.get(3, ""))
+    if expected is None:
+        assert complaints[3].startswith("not CSV: ")
+    elif line.strip():
+        assert (3 if told is None else int(told[1])) == expected
 
 
 @given(st.binary(max_size=300))
