@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmarks.buckets import fill
 from benchmarks.section import Section, Table, Value
+from benchmarks.workers import search_worker
 from contract import row_id
 from devstack import Stack
 from producer.auditing import Difference, DifferenceKind
@@ -45,7 +46,8 @@ def run(console: Console, quick: bool) -> Iterator[Table]:
         os.environ["LOOKALIKE_KEY_TEMPLATE"] = _TEMPLATE
         planted = _plant(Path(folder), objects)
         console.print(f"{objects:,} objects, {sum(planted.values()):,} differences")
-        with _worker(Path(folder)) as worker:
+        with search_worker(Path(folder)) as running:
+            worker = psutil.Process(running.pid)
             for deep in (False, True):
                 yield _audited(Path(folder), worker, objects, planted, deep=deep)
 
@@ -130,20 +132,6 @@ def _read(lists: Path) -> Iterator[Difference]:
         for line in file.read_text(encoding="utf-8").splitlines():
             told = json.loads(line)
             yield Difference(DifferenceKind(told.pop("kind")), **told)
-
-
-@contextmanager
-def _worker(folder: Path) -> Iterator[psutil.Process]:
-    options = ("-Q", "search", "-P", "threads", "-c", "4", "-l", "warning")
-    with (folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "worker", "worker", *options], stdout=log, stderr=log
-        )
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 SECTION: Final = Section("audit", "an audit of a full bucket: all that is planted is found, in which memory", run)

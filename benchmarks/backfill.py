@@ -21,6 +21,7 @@ from rich.console import Console
 
 from benchmarks.buckets import fill
 from benchmarks.section import Section, Table, Value
+from benchmarks.workers import search_worker
 from contract.backfill import Backfilling
 from devstack import Stack
 from producer import Client
@@ -120,20 +121,6 @@ def _forget() -> None:
             server.flushdb()
 
 
-@contextmanager
-def _worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    options = ("-Q", "search", "-P", "threads", "-c", "4", "-l", "warning")
-    with (folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "worker", "worker", *options], stdout=log, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 def _killed(console: Console, folder: Path, objects: int) -> dict[str, Value]:
     """Kill the worker and the command, or the command alone, in turn; then let both come to the end."""
     _forget()
@@ -141,7 +128,7 @@ def _killed(console: Console, folder: Path, objects: int) -> dict[str, Value]:
     out = ""
     with Client.from_env() as client:
         for kill in range(_KILLS + 1):
-            with _worker(folder) as worker, _command() as command:
+            with search_worker(folder) as worker, _command() as command:
                 target = min(objects * (kill + 1) // (_KILLS + 1), client.outstanding() + objects // (_KILLS + 1))
                 while command.poll() is None and (kill == _KILLS or client.outstanding() < target):
                     time.sleep(0.02)
@@ -165,7 +152,7 @@ def _memory(folder: Path, objects: int) -> Iterator[dict[str, Value]]:
     """Let one worker do all of it, and look at its memory meanwhile."""
     _forget()
     at: dict[int, float] = {}
-    with Client.from_env() as client, _worker(folder) as worker, _command() as command:
+    with Client.from_env() as client, search_worker(folder) as worker, _command() as command:
         process = psutil.Process(worker.pid)
         while command.poll() is None:
             at[client.outstanding()] = process.memory_full_info().uss / _MEGABYTE

@@ -1,9 +1,11 @@
 """`lookalike listen`."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from producer.cli.plugins import NotInstalled
 from producer.cli.session import explained, open_client
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def listen(
     Whose picture an object is, the workers find out (LOOKALIKE_KEY_TEMPLATE, LOOKALIKE_IDS_FROM). It speaks plain HTTP:
     put it behind what terminates TLS.
     """
+    _require_extra()
     from producer import logs  # noqa: PLC0415 - `--help` needs no logs
     from producer.listening.application import Listener, Rules  # noqa: PLC0415 - needs an extra
     from producer.listening.authentication import Secrets  # noqa: PLC0415 - as above
@@ -51,6 +54,17 @@ def listen(
     with open_client(ctx) as client:
         listener = Listener(client, Secrets(settings.listen_secrets), keys, rules)
         serve(listener.application(), host=host, port=port, seconds=settings.listen_seconds)
+
+
+def _require_extra() -> None:
+    """Say at once what to install, where that is not there.
+
+    Raises:
+        NotInstalled: naming the extra.
+    """
+    missing = [name for name in ("cryptography", "httpx2", "starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise NotInstalled(f"listening needs {', '.join(missing)}: pip install 'lookalike[listener]'")
 
 
 def _settings() -> "ListenSettings":

@@ -29,24 +29,54 @@ class Secrets:
         self._secrets = [secret.encode() for secret in secrets]
 
     def check(self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, now: float) -> None:
-        """Let a request pass that shows a secret in one of three ways.
+        """Let a request pass that shows a secret, or is signed with one.
 
-        In `Authorization: Bearer SECRET`; in the query, `?token=SECRET`, for senders that cannot set headers; or by
-        `X-Lookalike-Signature: t=TIME,v1=HEX`, the HMAC-SHA256 of `TIME.BODY` under the secret, TIME in seconds since
-        1970 and not more than 5 minutes from now.
+        Raises:
+            Unauthorized: it does neither, or shows or signs with a wrong one.
+        """
+        if self.is_signed(headers):
+            self.check_signature(headers, body, now)
+        else:
+            self.check_shown(headers, query)
+
+    @staticmethod
+    def is_signed(headers: Mapping[str, str]) -> bool:
+        """Whether a request has to be read before it can be believed."""
+        return SIGNATURE_HEADER in headers
+
+    def check_shown(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+        """Let a request pass that shows a secret.
+
+        In `Authorization: Bearer SECRET`, or in the query, `?token=SECRET`, for senders that cannot set headers.
 
         Raises:
             Unauthorized: it shows none, or a wrong one.
         """
-        if (signature := headers.get(SIGNATURE_HEADER)) is not None:
-            self._check_signature(signature, body, now)
-        elif (token := query.get(TOKEN_PARAMETER)) is not None:
-            self._check_secret(token)
-        else:
-            scheme, _, token = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer":
-                raise Unauthorized("no secret")
-            self._check_secret(token.strip())
+        if TOKEN_PARAMETER in query:
+            self.check_token(query)
+            return
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized("no secret")
+        self._check_secret(token.strip())
+
+    def check_signature(self, headers: Mapping[str, str], body: bytes, now: float) -> None:
+        """Let a request pass that is signed.
+
+        By `X-Lookalike-Signature: t=TIME,v1=HEX`, the HMAC-SHA256 of `TIME.BODY` under the secret, TIME in seconds
+        since 1970 and not more than 5 minutes from now.
+
+        Raises:
+            Unauthorized: the signature is wrong, or old.
+        """
+        found = _SIGNATURE.fullmatch(headers[SIGNATURE_HEADER])
+        if found is None:
+            raise Unauthorized(f"{SIGNATURE_HEADER} is not t=TIME,v1=HEX")
+        time, given = found.groups()
+        if abs(now - int(time)) > _TOLERANCE_SECONDS:
+            raise Unauthorized("the signature's time is not now")
+        if not any(hmac.compare_digest(given, sign(secret, int(time), body)) for secret in self._secrets):
+            raise Unauthorized("a wrong signature")
 
     def check_token(self, query: Mapping[str, str]) -> None:
         """Let a request pass that has a secret in its query, as a callback's address may.
@@ -62,16 +92,6 @@ class Secrets:
         given = shown.encode("utf-8", "replace")
         if not any(hmac.compare_digest(given, secret) for secret in self._secrets):
             raise Unauthorized("a wrong secret")
-
-    def _check_signature(self, shown: str, body: bytes, now: float) -> None:
-        found = _SIGNATURE.fullmatch(shown)
-        if found is None:
-            raise Unauthorized(f"{SIGNATURE_HEADER} is not t=TIME,v1=HEX")
-        time, given = found.groups()
-        if abs(now - int(time)) > _TOLERANCE_SECONDS:
-            raise Unauthorized("the signature's time is not now")
-        if not any(hmac.compare_digest(given, sign(secret, int(time), body)) for secret in self._secrets):
-            raise Unauthorized("a wrong signature")
 
 
 def sign(secret: bytes, time: int, body: bytes) -> str:

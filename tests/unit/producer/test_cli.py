@@ -733,3 +733,13 @@ def test_audit_passes_on_what_is_asked(tmp_path: Path) -> None:
     }
     (tmp_path / "file").touch()
     assert audit(client, "--out", str(tmp_path / "file" / "x")).exit_code == 1
+
+
+def test_listen_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the client is there."""
+    monkeypatch.setattr("producer.cli.listen.find_spec", lambda name: None if name == "uvicorn" else name)
+    done = run("listen")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "lookalike: listening needs uvicorn: pip install 'lookalike[listener]'\n",
+    )

@@ -141,9 +141,21 @@ def test_a_body_that_drips_is_not_waited_for(ledger: Ledger) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused(ledger: Ledger) -> None:
-    """Before it is looked at."""
-    assert ask(application(ledger), "POST", "/events", content=bytes(2001)).status_code == 413
-    assert ask(application(ledger), "POST", "/callback", content=bytes(2001)).status_code == 413
+    """Before it is looked at; of who is not known, not a byte of it is read."""
+    app = application(ledger)
+    assert ask(app, "POST", "/events", content=bytes(2001), headers=BEARER).status_code == 413
+    assert ask(app, "POST", f"/callback?token={SECRET}", content=bytes(2001)).status_code == 413
+    signature = {"X-Lookalike-Signature": "t=1,v1=" + 64 * "0"}
+    assert ask(app, "POST", "/events", content=bytes(2001), headers=signature).status_code == 413
+    read: list[int] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b""
+
+    for path in ("/events", "/callback"):
+        assert ask(app, "POST", path, content=body()).status_code == 401
+    assert read == []
 
 
 @pytest.mark.parametrize("path", ["/events", "/events?token=wrong", "/metrics"])
