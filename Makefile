@@ -7,7 +7,7 @@ COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest browser chaos format fuzz-hash sanitize-hash bench \
+.PHONY: help install demo test lint types architecture pytest browser chaos format reference fuzz-hash sanitize-hash bench \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -36,7 +36,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/mypy tests
-	$(BIN)/mypy docs/examples
+	$(BIN)/mypy docs
 
 architecture: $(INSTALLED)
 	$(BIN)/lint-imports
@@ -58,6 +58,9 @@ chaos: $(INSTALLED) ## Break the stack in every way under load, and check what b
 format: $(INSTALLED) ## Format, and mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+reference: $(INSTALLED) ## Make docs/reference.md of the docstrings
+	$(BIN)/python -m docs.reference
 
 fuzz-hash: $(INSTALLED) ## Compare the fast hash with the reference on JPEGs, whole and broken; ARGS="--count 100000"
 	$(BIN)/python -W ignore -m tests.fuzz $(ARGS)

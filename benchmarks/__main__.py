@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import (
     agreement,
+    audit,
     backfill,
     blanks,
     chance,
@@ -35,6 +36,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     enqueue_rate.SECTION,
     lines.SECTION,
     backfill.SECTION,
+    audit.SECTION,
     searching.SECTION,
     duplicates.SECTION,
     blanks.SECTION,

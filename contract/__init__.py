@@ -30,7 +30,6 @@ from contract.evaluation import (
     decode_evaluate,
 )
 from contract.identity import row_id
-from contract.key_template import KeyTemplate, key_template
 from contract.messages import (
     Item,
     ObjectEvent,
@@ -55,10 +54,13 @@ from contract.names import (
     EVALUATE,
     INGEST,
     INGEST_QUEUE,
+    INSPECT,
     MEMBERS,
+    OBJECTS,
     QUARANTINE_QUEUE,
     QUEUES,
     REINDEX,
+    ROWS,
     SEARCH,
     SEARCH_MANY,
     SEARCH_QUEUE,
@@ -81,6 +83,7 @@ from contract.results import (
     SearchManyResult,
     SearchResult,
 )
+from contract.templates import KeyTemplate, key_template
 
 __all__ = [
     "ALL_QUEUES",
@@ -93,16 +96,19 @@ __all__ = [
     "EVALUATED",
     "INGEST",
     "INGEST_QUEUE",
+    "INSPECT",
     "MAX_BITS",
     "MAX_EVENTS",
     "MAX_LIMIT",
     "MAX_MEMBERS",
     "MAX_SAMPLE",
     "MEMBERS",
+    "OBJECTS",
     "PROFILES",
     "QUARANTINE_QUEUE",
     "QUEUES",
     "REINDEX",
+    "ROWS",
     "SEARCH",
     "SEARCH_MANY",
     "SEARCH_QUEUE",

@@ -9,8 +9,8 @@ from typing import Annotated, Final, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from contract.errors import InvalidMessage
-from contract.key_template import key_template
 from contract.profiles import MAX_BITS, profile_named
+from contract.templates import key_template
 
 VERSION: Final = 1
 MAX_EVENTS: Final = 100

@@ -14,6 +14,9 @@ DUPLICATES: Final = "lookalike.duplicates"
 EVALUATE: Final = "lookalike.evaluate"
 REINDEX: Final = "lookalike.reindex"
 BACKFILL: Final = "lookalike.backfill"
+OBJECTS: Final = "lookalike.objects"
+ROWS: Final = "lookalike.rows"
+INSPECT: Final = "lookalike.inspect"
 
 INGEST_QUEUE: Final = "ingest"
 SEARCH_QUEUE: Final = "search"
@@ -36,4 +39,7 @@ QUEUES: Final = {
     EVALUATE: SEARCH_QUEUE,
     REINDEX: SEARCH_QUEUE,
     BACKFILL: SEARCH_QUEUE,
+    OBJECTS: SEARCH_QUEUE,
+    ROWS: SEARCH_QUEUE,
+    INSPECT: SEARCH_QUEUE,
 }

@@ -68,6 +68,12 @@ class Client(LongJobs):
 
     All methods raise `ServiceUnavailable` when Redis, the broker or a worker does not answer, `InvalidMessage` before
     anything is sent when an argument does not fit the contract, and no error of Celery, kombu or redis-py.
+
+    Args:
+        settings: where the others are; `from_env` reads them from the environment.
+
+    Raises:
+        SettingsError: an address cannot be used; the message names its variable.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -79,13 +85,16 @@ class Client(LongJobs):
     def from_env(cls) -> Self:
         """Make a client from the environment: `LOOKALIKE_BROKER_URL` and, where they differ from it, the others.
 
+        Returns:
+            A client that is not connected yet: nothing connects before it is used.
+
         Raises:
             SettingsError: naming the variable.
         """
         return cls(ClientSettings.from_env())
 
     def close(self) -> None:
-        """Close all connections."""
+        """Send what waits, wait for the calls of async code that are under way, and close all connections."""
         _clients.discard(self)
         self._shared.close()
         self._connections.close()
@@ -105,7 +114,9 @@ class Client(LongJobs):
             The id of the batch that the event is in. Once it is returned the event is not lost, whatever dies.
 
         Raises:
-            Overloaded: `LOOKALIKE_OUTSTANDING_MAX` events are outstanding.
+            InvalidMessage: an argument does not fit the contract.
+            Overloaded: `LOOKALIKE_OUTSTANDING_MAX` events are outstanding. Nothing was accepted.
+            ServiceUnavailable: Redis does not answer. To enqueue it again does no harm, whatever became of this call.
         """
         event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
         return self._shared.enqueue(encode_event(event))
@@ -147,6 +158,9 @@ class Client(LongJobs):
             progress: called after each message with the number of events that are enqueued.
             wait: seconds that one such wait may take; None: for ever.
             waiting: called again and again while it waits, with the number of outstanding events.
+
+        Returns:
+            How many events were enqueued, in how many messages.
 
         Raises:
             InvalidEvent: (an InvalidMessage) naming the event's index. All events before it are enqueued, and
@@ -209,8 +223,10 @@ class Client(LongJobs):
             `{"hash": ..., "matches": [...]}`, nearest first.
 
         Raises:
+            InvalidMessage: an argument does not fit the contract.
             QueryNotFound: there is no such object or indexed picture.
-            QueryRejected: the image cannot be hashed.
+            QueryRejected: the image cannot be hashed: it is none, or larger than the limits admit.
+            ServiceUnavailable: Redis, OSS, Milvus or a worker does not answer in time.
         """
         options = search_options(locals())
         query = {"object_key": object_key, "image": image, "vector": vector, "meta_id": meta_id}
@@ -252,6 +268,12 @@ class Client(LongJobs):
 
         Returns:
             `{"hash": ..., "results": [[...], ...]}`: the matches of each query, in the order asked.
+
+        Raises:
+            InvalidMessage: as for `search`.
+            QueryNotFound: there is no such object or indexed picture, of one of the queries.
+            QueryRejected: the image of one of the queries cannot be hashed.
+            ServiceUnavailable: as for `search`.
         """
         options = search_options(locals())
         arguments = search_many_arguments(queries, options)
@@ -278,6 +300,9 @@ class Client(LongJobs):
             low_quality: blank and nearly blank ones too.
             page: how many to read at a time, 1 to 1,000.
             timeout: seconds to wait for a page.
+
+        Yields:
+            Those pictures. The one that is asked for is among them, unless it is left out as a blank one.
 
         Raises:
             QueryNotFound: there is no such picture any more.
@@ -332,16 +357,37 @@ class Client(LongJobs):
 
         Returns:
             How many of them had a row.
+
+        Raises:
+            InvalidMessage: naming the item that does not fit the contract. Nothing was sent.
+            ServiceUnavailable: Redis or a worker does not answer in time.
         """
         answers = self._calls.each(DELETE, delete_arguments(items), timeout=timeout)
         return sum(answer["deleted"] for answer in answers)
 
     def stats(self, *, timeout: float = 30.0) -> dict[str, dict[str, int]]:
-        """Ask a search worker for `{"collections": {name: rows}}`."""
+        """Count the rows.
+
+        Args:
+            timeout: seconds to wait for a search worker.
+
+        Returns:
+            `{"collections": {name: rows}}`.
+
+        Raises:
+            ServiceUnavailable: Redis, Milvus or a worker does not answer in time.
+        """
         return cast("dict[str, dict[str, int]]", self._calls(STATS, {}, timeout=timeout))
 
     def outstanding(self) -> int:
-        """Count the events that were accepted and have not ended. It asks only the ledger, and may be polled."""
+        """Count the events that were accepted and have not ended. It asks only the ledger, and may be polled.
+
+        Returns:
+            How many there are, of all producers; retries count.
+
+        Raises:
+            ServiceUnavailable: Redis does not answer.
+        """
         return self._connections.ledger.outstanding()
 
     def status(self, *, timeout: float = 5.0) -> Status:
@@ -349,12 +395,25 @@ class Client(LongJobs):
 
         Args:
             timeout: seconds to wait for a search worker to count the rows.
+
+        Returns:
+            One look. Where no worker answers, `workers` is 0 and `collections` empty.
+
+        Raises:
+            ServiceUnavailable: Redis does not answer.
         """
         held = self._connections
         return read_status(held.app, held.ledger, self._calls, timeout=timeout)
 
     def dead_letters(self) -> Iterator[DeadLetter]:
-        """Read the events that were given up, oldest first, a page at a time."""
+        """Read the events that were given up, a page at a time.
+
+        Returns:
+            The letters, oldest first, as they are read. `dead` has them under their ids.
+
+        Raises:
+            ServiceUnavailable: Redis does not answer.
+        """
         return self._connections.ledger.dead_letters()
 
     @property
@@ -363,7 +422,21 @@ class Client(LongJobs):
         return DeadLetters(self._connections.ledger, self._publisher, self._backpressure)
 
     async def aenqueue(self, object_key: str, *, meta_id: int, company_id: int) -> str:
-        """`enqueue`, for async code. It takes no thread while it waits, so any number may be under way."""
+        """`enqueue`, for async code. It takes no thread while it waits, so any number may be under way.
+
+        Args:
+            object_key: of the picture, in the bucket of the workers.
+            meta_id: the application's id of the picture within the company.
+            company_id: the tenant.
+
+        Returns:
+            The id of the batch that the event is in. Once it is returned the event is not lost, whatever dies.
+
+        Raises:
+            InvalidMessage: an argument does not fit the contract.
+            Overloaded: `LOOKALIKE_OUTSTANDING_MAX` events are outstanding. Nothing was accepted.
+            ServiceUnavailable: Redis does not answer. To enqueue it again does no harm, whatever became of this call.
+        """
         event = {"object_key": object_key, "meta_id": meta_id, "company_id": company_id}
         submitted = await self._in_thread(partial(self.submit, event)) if self._shared.is_full else self.submit(event)
         accepted = asyncio.wrap_future(submitted)
@@ -382,27 +455,90 @@ class Client(LongJobs):
         """`enqueue_many`, for async code; `events` is read, and `progress` and `waiting` are called, in another thread.
 
         While it waits for a backlog it keeps that thread.
+
+        Args:
+            events: as for `enqueue_many`, and so are the rest.
+            batch_size: as for `enqueue_many`.
+            progress: as for `enqueue_many`.
+            wait: as for `enqueue_many`.
+            waiting: as for `enqueue_many`.
+
+        Returns:
+            How many events were enqueued, in how many messages.
+
+        Raises:
+            InvalidEvent: as for `enqueue_many`.
+            Interrupted: as for `enqueue_many`.
         """
         return await self._in_thread(
             partial(self.enqueue_many, events, batch_size=batch_size, progress=progress, wait=wait, waiting=waiting)
         )
 
     async def asearch(self, **arguments: Unpack[SearchArguments]) -> SearchResult:
-        """`search`, for async code."""
+        """`search`, for async code.
+
+        Args:
+            arguments: those of `search`.
+
+        Returns:
+            `{"hash": ..., "matches": [...]}`, nearest first.
+
+        Raises:
+            InvalidMessage: as for `search`.
+            QueryNotFound: as for `search`.
+            QueryRejected: as for `search`.
+            ServiceUnavailable: as for `search`.
+        """
         return await self._in_thread(partial(self.search, **arguments))
 
     async def asearch_many(
         self, queries: Iterable[Query | Mapping[str, Any]], **scope: Unpack[Scope]
     ) -> SearchManyResult:
-        """`search_many`, for async code."""
+        """`search_many`, for async code.
+
+        Args:
+            queries: each a mapping with one of `object_key`, `image`, `vector`, `meta_id`; 1 to 100.
+            scope: the other arguments of `search_many`.
+
+        Returns:
+            `{"hash": ..., "results": [[...], ...]}`: the matches of each query, in the order asked.
+
+        Raises:
+            InvalidMessage: as for `search_many`.
+            QueryNotFound: as for `search_many`.
+            QueryRejected: as for `search_many`.
+            ServiceUnavailable: as for `search_many`.
+        """
         return await self._in_thread(partial(self.search_many, queries, **scope))
 
     async def adelete(self, items: Iterable[Item | Mapping[str, Any]], *, timeout: float = 30.0) -> int:  # noqa: ASYNC109 - the same argument as `delete`
-        """`delete`, for async code."""
+        """`delete`, for async code.
+
+        Args:
+            items: `Item`s, or mappings with `meta_id` and `company_id`. All are validated before any is sent.
+            timeout: seconds to wait for all of them.
+
+        Returns:
+            How many of them had a row.
+
+        Raises:
+            InvalidMessage: naming the item that does not fit the contract. Nothing was sent.
+            ServiceUnavailable: Redis or a worker does not answer in time; the deletion is done later all the same.
+        """
         return await self._in_thread(partial(self.delete, items, timeout=timeout))
 
     async def astatus(self, *, timeout: float = 5.0) -> Status:  # noqa: ASYNC109 - the same argument as `status`
-        """`status`, for async code."""
+        """`status`, for async code.
+
+        Args:
+            timeout: seconds to wait for a search worker to count the rows.
+
+        Returns:
+            One look. Where no worker answers, `workers` is 0 and `collections` empty.
+
+        Raises:
+            ServiceUnavailable: Redis does not answer.
+        """
         return await self._in_thread(partial(self.status, timeout=timeout))
 
     async def aclose(self) -> None:

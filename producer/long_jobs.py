@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Unpack, cast
 
 from contract import (
@@ -21,6 +22,7 @@ from contract import (
 )
 from contract.backfill import decode_backfill
 from contract.duplicates import DuplicatesResult, Group, decode_duplicates
+from producer.auditing import Audit, AuditCounts, Difference, Store, Workers
 from producer.backpressure import Backpressure
 from producer.calls import Calls
 from producer.connections import Connections
@@ -28,6 +30,7 @@ from producer.decisions import Decisions, pairs_of
 from producer.duplicates import read_groups
 from producer.evaluation import EvaluateArguments, evaluate_arguments
 from producer.jobs import Pace, call_patiently
+from producer.ledger import Ledger
 
 
 class LongJobs:
@@ -145,6 +148,48 @@ class LongJobs:
             if not dry_run:
                 pace.end(result["enqueued"])
 
+    def audit(
+        self,
+        prefix: str = "",
+        *,
+        found: Callable[[Difference], None],
+        profile: str | None = None,
+        key_template: str | None = None,
+        deep: bool = False,
+        work_dir: Path | None = None,
+        progress: Callable[[str, int], None] | None = None,
+        timeout: float = 60.0,
+    ) -> AuditCounts:
+        """Compare the bucket with a collection, in constant memory.
+
+        What differs is mended by `enqueue_many(difference.event() ...)`: an orphan's event has a worker remove the row
+        if the object really is gone.
+
+        Args:
+            prefix: of the keys that are compared.
+            found: told of each difference, as it is found.
+            profile: of the collection; the workers' first unless given.
+            key_template: where in a key the ids of its picture stand; the workers' own unless given.
+            deep: ask OSS for the checksum of every object, not only where the times say that it may have changed.
+            work_dir: where the rows are kept meanwhile, some 150 bytes each; the system's place for temporary files
+                unless given.
+            progress: told what is being read (`rows`, `objects`), and how many were.
+            timeout: seconds to wait for one page. A service that fails is asked again for twice as long.
+
+        Returns:
+            The counts.
+
+        Raises:
+            OSError: there is no room for the rows.
+        """
+        workers = Workers(lambda task, asked: self._call(task, asked, timeout), prefix, profile, key_template)
+        workers.check()
+        with Store(work_dir) as store:
+            audit = Audit(workers, store, prefix=prefix, deep=deep, progress=progress or (lambda _, __: None))
+            for difference in audit.differences(_given_up(self._connections.ledger)):
+                found(difference)
+        return audit.counts
+
     def duplicates(
         self,
         company_id: int,
@@ -208,7 +253,14 @@ class LongJobs:
         return self._decisions.record(company_id, _all_pairs(not_duplicates))
 
     def decisions(self, company_id: int) -> list[tuple[int, int]]:
-        """Read the pairs of a tenant's meta_ids that are recorded as no duplicates, in order."""
+        """Read which pictures of a tenant are recorded as no duplicates of each other.
+
+        Args:
+            company_id: the tenant.
+
+        Returns:
+            Pairs of meta_ids, the lesser first, in order.
+        """
         return self._decisions.of(company_id)
 
     def forget_decisions(self, *, company_id: int, pairs: Iterable[Iterable[int]]) -> list[tuple[int, int]]:
@@ -246,6 +298,9 @@ class LongJobs:
             arguments: exactly one of `company_id`, the tenant whose pictures are sampled, and `keys`, objects that
                 need not be indexed; and what else `contract.Evaluating` says.
 
+        Returns:
+            What was measured, and what is recommended.
+
         Raises:
             InvalidMessage: also where there are too few pictures that can be used.
         """
@@ -264,6 +319,14 @@ class LongJobs:
             patience=2 * timeout,
             pause=self._connections.closing.wait,
         )
+
+
+def _given_up(ledger: Ledger) -> Iterator[tuple[str, int]]:
+    """The keys of dead letters, and when each was given up, in milliseconds since 1970."""
+    for letter in ledger.dead_letters():
+        key = letter.event.get("object_key") if isinstance(letter.event, Mapping) else None
+        if isinstance(key, str):
+            yield key, math.floor(datetime.fromisoformat(letter.last_seen).timestamp() * 1000)
 
 
 def _all_pairs(lists: Iterable[Iterable[int]]) -> list[tuple[int, int]]:

@@ -27,6 +27,14 @@ from contract import (
     decode_search,
     decode_search_many,
 )
+from contract.audit import (
+    InspectResult,
+    ObjectsResult,
+    RowsResult,
+    decode_inspect,
+    decode_objects,
+    decode_rows,
+)
 from contract.duplicates import DuplicatesResult, decode_duplicates
 from contract.thumbnails import ThumbnailsResult, decode_thumbnails
 from producer.decisions import Decisions
@@ -36,6 +44,7 @@ from worker.core.chance import Estimate
 from worker.core.fingerprinting import Fingerprinter, orientations
 from worker.parts import Parts
 from worker.ports import Scope
+from worker.services.auditing import Auditing
 from worker.services.backfilling import Backfill
 from worker.services.chances import Chances
 from worker.services.duplicates import Duplicates
@@ -159,6 +168,25 @@ class Answers:
         """Answer `lookalike.backfill`: a part of a backfill."""
         parts = self._parts
         return Backfill(parts.objects, parts.publisher, parts.jobs, parts.settings.mapper)(decode_backfill(message))
+
+    def _auditing(self, name: str | None) -> Auditing:
+        parts = self._parts
+        index = parts.index_of(name)
+        return Auditing(parts.objects, index, parts.settings.mapper, profile=index.profile.name)
+
+    def objects(self, message: dict[str, Any]) -> ObjectsResult:
+        """Answer `lookalike.objects`: a page of the bucket."""
+        return self._auditing(None).objects(decode_objects(message))
+
+    def rows(self, message: dict[str, Any]) -> RowsResult:
+        """Answer `lookalike.rows`: a page of a collection."""
+        which = decode_rows(message)
+        return self._auditing(which.hash).rows(which)
+
+    def inspect(self, message: dict[str, Any]) -> InspectResult:
+        """Answer `lookalike.inspect`: a closer look at some objects."""
+        wanted = decode_inspect(message)
+        return self._auditing(wanted.hash).inspect(wanted)
 
     def duplicates(self, message: dict[str, Any]) -> DuplicatesResult:
         """Answer `lookalike.duplicates`: one step, or one page.

@@ -16,8 +16,11 @@ from contract import (
     DUPLICATES,
     EVALUATE,
     INGEST,
+    INSPECT,
     MEMBERS,
+    OBJECTS,
     REINDEX,
+    ROWS,
     SEARCH,
     SEARCH_MANY,
     STATS,
@@ -39,6 +42,7 @@ from contract import (
     ServiceMisconfigured,
     ServiceUnavailable,
 )
+from contract.audit import InspectResult, ObjectsResult, RowsResult
 from contract.duplicates import DuplicatesResult
 from contract.thumbnails import ThumbnailsResult
 from worker.consumer import Enduring
@@ -57,6 +61,7 @@ def register(app: Celery, runtimes: Runtimes) -> None:
     _register_reads(app, runtimes)
     _register_upkeep(app, runtimes)
     _register_jobs(app, runtimes)
+    _register_audit(app, runtimes)
 
 
 def _watched(runtimes: Runtimes) -> type[Request]:
@@ -137,6 +142,26 @@ def _register_upkeep(app: Celery, runtimes: Runtimes) -> None:
     def sweep() -> dict[str, int]:
         """Publish again what was lost, or whose worker died."""
         return {"published": runtimes.current().sweep()}
+
+
+def _register_audit(app: Celery, runtimes: Runtimes) -> None:
+    @app.task(name=OBJECTS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def objects(*args: Any, **message: Any) -> ObjectsResult:
+        """Read a page of the bucket."""
+        with _told():
+            return runtimes.current().answers.objects(_keywords(args, message))
+
+    @app.task(name=ROWS, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def rows(*args: Any, **message: Any) -> RowsResult:
+        """Read a page of a collection."""
+        with _told():
+            return runtimes.current().answers.rows(_keywords(args, message))
+
+    @app.task(name=INSPECT, acks_late=False, throws=_TOLD, shared=False, Request=Enduring)
+    def inspect(*args: Any, **message: Any) -> InspectResult:
+        """Look closer at 1 to 100 objects, and at the rows of their pictures."""
+        with _told():
+            return runtimes.current().answers.inspect(_keywords(args, message))
 
 
 def _register_jobs(app: Celery, runtimes: Runtimes) -> None:

@@ -5,6 +5,7 @@ API_KEYS='{"key-of-company-7": 7}' gunicorn --workers 4 --threads 8 django_app:a
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -23,14 +24,14 @@ settings.configure(
     ROOT_URLCONF=__name__,
     ALLOWED_HOSTS=["localhost", "testserver"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    DATA_UPLOAD_MAX_MEMORY_SIZE=8 * 1024 * 1024,
-    MIDDLEWARE=[f"{__name__}.lookalike_errors"],
+    MIDDLEWARE=[f"{__name__}.bounded_bodies", f"{__name__}.lookalike_errors"],
 )
 
 # One client for all threads. It connects when it is first used, and a process that forks has its own.
 lookalike = Client.from_env()
 
-MAX_IMAGE_BYTES = 8 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+logger = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -76,18 +77,15 @@ def search(request: HttpRequest) -> HttpResponse:
     """The company's pictures that look like an image that is sent along."""
     company_id = company(request)
     image = request.FILES.get("image")
-    if image is None or image.size > MAX_IMAGE_BYTES:
-        raise Refused(422 if image is None else 413)
+    if image is None:
+        raise Refused(422)
     return matches(image=image.read(), company_id=company_id)
 
 
 @require_GET
-def similar(request: HttpRequest, meta_id: str) -> HttpResponse:
+def similar(request: HttpRequest, meta_id: int) -> HttpResponse:
     """The company's pictures that look like one of them."""
-    company_id = company(request)
-    if not meta_id.removeprefix("-").isdecimal():
-        raise Refused(404)
-    return matches(meta_id=int(meta_id), company_id=company_id)
+    return matches(meta_id=meta_id, company_id=company(request))
 
 
 def matches(**query: Any) -> HttpResponse:
@@ -95,6 +93,20 @@ def matches(**query: Any) -> HttpResponse:
     found = lookalike.search(**query, max_chance=0.01)
     told = [{"meta_id": match["meta_id"], "distance": match["distance"]} for match in found["matches"]]
     return JsonResponse(told, safe=False)
+
+
+class bounded_bodies:  # noqa: N801 - named as Django's middleware is
+    """Refuses bodies that are too large, before anything reads them: Django bounds forms, but not their files."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass a request on. One that does not tell its length has no body for Django."""
+        length = request.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+            return HttpResponse(status=413)
+        return self.get_response(request)
 
 
 class lookalike_errors:  # noqa: N801 - named as Django's middleware is
@@ -117,6 +129,7 @@ class lookalike_errors:  # noqa: N801 - named as Django's middleware is
             case QueryRejected() | InvalidMessage():
                 return JsonResponse({"error": str(error)}, status=422)
             case Overloaded() | ServiceUnavailable():
+                logger.warning("lookalike: %s", error)
                 return JsonResponse({"error": "try again later"}, status=503, headers={"Retry-After": "10"})
             case _:
                 return None
@@ -125,6 +138,6 @@ class lookalike_errors:  # noqa: N801 - named as Django's middleware is
 urlpatterns = [
     path("pictures", uploaded),
     path("search", search),
-    path("pictures/<str:meta_id>/similar", similar),
+    path("pictures/<int:meta_id>/similar", similar),
 ]
 application = get_wsgi_application()

@@ -1,10 +1,11 @@
 """Lookalike in a FastAPI application: an upload hook and a search.
 
-pip install lookalike fastapi uvicorn python-multipart
+pip install lookalike "fastapi>=0.165" uvicorn python-multipart
 API_KEYS='{"key-of-company-7": 7}' uvicorn fastapi_app:app
 """
 
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from producer import Client, InvalidMessage, Overloaded, QueryNotFound, QueryRejected, ServiceUnavailable
 
-MAX_IMAGE_BYTES = 8 * 1024 * 1024
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -26,7 +27,8 @@ async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Client]]:
         yield {"lookalike": client}
 
 
-app = FastAPI(lifespan=lifespan)
+# A larger body is answered with 413 before it is read.
+app = FastAPI(lifespan=lifespan, max_body_size=8 * 1024 * 1024)
 
 
 def lookalike(request: Request) -> Client:
@@ -68,10 +70,7 @@ async def uploaded(picture: Picture, company_id: Company, client: Lookalike) -> 
 @app.post("/search")
 async def search(image: UploadFile, company_id: Company, client: Lookalike) -> list[dict[str, Any]]:
     """The company's pictures that look like an image that is sent along."""
-    body = await image.read(MAX_IMAGE_BYTES + 1)
-    if len(body) > MAX_IMAGE_BYTES:
-        raise HTTPException(413)
-    found = await client.asearch(image=body, company_id=company_id, max_chance=0.01)
+    found = await client.asearch(image=await image.read(), company_id=company_id, max_chance=0.01)
     return [{"meta_id": match["meta_id"], "distance": match["distance"]} for match in found["matches"]]
 
 
@@ -91,8 +90,9 @@ def answer_with(status: int, headers: dict[str, str] | None = None) -> Any:
     return handle
 
 
-async def unavailable(_: Request, __: Exception) -> JSONResponse:
+async def unavailable(_: Request, error: Exception) -> JSONResponse:
     """What failed names addresses: it is for your log, not for who asked."""
+    logger.warning("lookalike: %s", error)
     return JSONResponse({"error": "try again later"}, 503, {"Retry-After": "10"})
 
 

@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from producer import Client, InvalidMessage, Overloaded, QueryNotFound, QueryRejected, ServiceUnavailable
 
 app = Flask(__name__)
+# A larger body is answered with 413 before it is read.
 app.config["MAX_CONTENT_LENGTH"] = 8 * 1024 * 1024
 
 # One client for all threads. It connects when it is first used, and a process that forks has its own.
@@ -79,6 +80,7 @@ def rejected(error: Exception) -> ResponseReturnValue:
 
 @app.errorhandler(Overloaded)
 @app.errorhandler(ServiceUnavailable)
-def unavailable(_: Exception) -> ResponseReturnValue:
+def unavailable(error: Exception) -> ResponseReturnValue:
     """What failed names addresses: it is for your log, not for who asked."""
+    app.logger.warning("lookalike: %s", error)
     return {"error": "try again later"}, 503, {"Retry-After": "10"}

@@ -1,7 +1,6 @@
 """`lookalike backfill`."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -17,11 +16,11 @@ from producer.cli.options import AsJson, KeyTemplateOption, Timeout
 from producer.cli.output import complain, count, print_json
 from producer.cli.selecting import parse_moment
 from producer.cli.session import open_client
+from producer.cli.settling import settle
 
 if TYPE_CHECKING:
     from contract import BackfillResult
     from producer.cli.progress import Bar
-    from producer.client import Client
 
 EXAMPLES: Final = """\b
 Examples:
@@ -30,7 +29,6 @@ Examples:
   lookalike backfill --prefix a/ --prefix b/ --rate 500       # both at once, 500 events a second in all
   lookalike backfill --since 7d                               # what was written in the last week
 """
-_POLL_SECONDS: Final = 1.0
 _SUMS: Final = ("read", "enqueued", "unmapped", "skipped", "bytes")
 
 
@@ -70,7 +68,7 @@ def backfill(
     counting: Annotated[
         bool, typer.Option("--count/--no-count", help="Count the objects meanwhile, so that a bar shows when it ends.")
     ] = True,
-    settle: Annotated[
+    settled: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until no event is outstanding any more, of whoever.")
     ] = True,
     timeout: Timeout = 60.0,
@@ -108,8 +106,8 @@ def backfill(
             if counting and not dry_run and bar.is_shown:
                 threading.Thread(target=_count_ahead, args=(ahead, prefixes, shown), daemon=True).start()
             results = _each(one, prefixes, shown, parallel)
-            if settle and not dry_run:
-                _settle(client, bar)
+            if settled and not dry_run:
+                settle(client, bar)
         except KeyboardInterrupt:
             complain("interrupted; the same command goes on from here, and what is enqueued is hashed")
             raise
@@ -186,12 +184,6 @@ def _each(
             shown.stop()
             for each in begun:
                 each.cancel()
-
-
-def _settle(client: "Client", bar: "Bar") -> None:
-    while outstanding := client.outstanding():
-        bar.waiting(outstanding)
-        time.sleep(_POLL_SECONDS)
 
 
 def _summarize(results: "Sequence[BackfillResult]", *, dry_run: bool) -> None:

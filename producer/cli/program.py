@@ -7,7 +7,20 @@ import typer
 from typer.core import TyperGroup
 
 from contract import LookalikeError
-from producer.cli import backfill, dead, delete, duplicates, enqueue, evaluate, listen, plugins, reindex, search, status
+from producer.cli import (
+    audit,
+    backfill,
+    dead,
+    delete,
+    duplicates,
+    enqueue,
+    evaluate,
+    listen,
+    plugins,
+    reindex,
+    search,
+    status,
+)
 from producer.cli.output import complain
 
 _FAILED: Final = 1
@@ -77,6 +90,7 @@ def _options(
 
 program.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 program.command(epilog=backfill.EXAMPLES)(backfill.backfill)
+program.command(epilog=audit.EXAMPLES)(audit.audit)
 program.command(epilog=search.EXAMPLES)(search.search)
 program.command(epilog=listen.EXAMPLES)(listen.listen)
 program.command()(delete.delete)

@@ -32,8 +32,8 @@ class Bar:
         """Show how far it is, of a total if that is known by now."""
         self._progress.update(self._task, completed=done, total=total)
 
-    def doing(self, description: str, done: int, total: int) -> None:
-        """Show what is being done, and how far that is."""
+    def doing(self, description: str, done: int, total: int | None) -> None:
+        """Show what is being done, and how far that is, of a total if that is known."""
         self._progress.update(self._task, description=description, completed=done, total=total, events=None)
 
     def enqueued(self, events: int) -> None:
@@ -53,7 +53,7 @@ class Bar:
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         if task.fields["events"] is None:
-            return Text(f"{task.percentage:.0f} %")
+            return Text(f"{task.completed:,.0f}" if task.total is None else f"{task.percentage:.0f} %")
         rate = task.fields["events"] / task.elapsed if task.elapsed else 0.0
         return Text(f"{task.fields['events']:,} events, {rate:,.0f}/s")
 

@@ -1,7 +1,5 @@
 """`lookalike reindex`."""
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -9,10 +7,10 @@ import typer
 from producer.cli.options import AsJson, Timeout
 from producer.cli.output import complain, count, print_json
 from producer.cli.session import open_client
+from producer.cli.settling import settle
 
 if TYPE_CHECKING:
     from contract import ReindexResult
-    from producer.client import Client
 
 EXAMPLES: Final = """\b
 Examples:
@@ -20,7 +18,6 @@ Examples:
   lookalike reindex --hash phash                              # what is indexed already gets its hash, too
   lookalike reindex --hash ahash --from images_ahash          # into another LOOKALIKE_COLLECTION
 """
-_POLL_SECONDS: Final = 1.0
 
 
 def reindex(
@@ -59,7 +56,7 @@ def reindex(
         try:
             result = client.reindex(profile, source=source, progress=show, waiting=bar.waiting, timeout=timeout)
             if wait:
-                _wait(client, bar.waiting)
+                settle(client, bar)
         except KeyboardInterrupt:
             complain("interrupted; the same command goes on from here, and what is enqueued is hashed")
             raise
@@ -70,9 +67,3 @@ def reindex(
         f"{count(result['read'], 'picture')} of {result['source']}: {result['present']:,} had a hash by "
         f"{result['hash']}, {count(result['enqueued'], 'event')} enqueued"
     )
-
-
-def _wait(client: "Client", waiting: Callable[[int], None]) -> None:
-    while outstanding := client.outstanding():
-        waiting(outstanding)
-        time.sleep(_POLL_SECONDS)

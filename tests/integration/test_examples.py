@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,8 @@ from werkzeug.test import encode_multipart
 
 from producer import Client
 from tests.corpus import encode
-from tests.integration.processes import ADDRESSES, settled
+from tests.integration.conftest import client_settings
+from tests.integration.processes import ADDRESSES, on_own_databases, settled
 from worker.adapters.oss import OssObjectStore
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -27,6 +29,9 @@ KEYS = {"key-of-31": 31, "key-of-32": 32}
 
 class Site(Protocol):
     """An example, by its framework's own test client."""
+
+    module: ModuleType
+    client: Any
 
     def post_json(self, path: str, body: object, key: str) -> tuple[int, Any]:
         """Post JSON."""
@@ -42,30 +47,37 @@ class FastApiSite:
     """By Starlette's client."""
 
     def __init__(self, module: ModuleType) -> None:
-        self.client = TestClient(module.app)
+        self.module = module
+        self.app = module.app
+        self.client: Any = TestClient(module.app)
 
     def post_json(self, path: str, body: object, key: str) -> tuple[int, Any]:
         """Post JSON."""
         answer = self.client.post(path, json=body, headers={"X-Api-Key": key})
-        return answer.status_code, answer.json()
+        return answer.status_code, self._json(answer)
 
     def post_image(self, path: str, image: bytes | None, key: str) -> tuple[int, Any]:
         """Post an image."""
         files = None if image is None else {"image": ("a.png", image)}
         answer = self.client.post(path, files=files, headers={"X-Api-Key": key})
-        return answer.status_code, answer.json()
+        return answer.status_code, self._json(answer)
 
     def get(self, path: str, key: str) -> tuple[int, Any]:
         """Get a page."""
         answer = self.client.get(path, headers={"X-Api-Key": key})
-        return answer.status_code, answer.json()
+        return answer.status_code, self._json(answer)
+
+    @staticmethod
+    def _json(answer: Any) -> Any:
+        return answer.json() if answer.headers.get("Content-Type") == "application/json" else None
 
 
 class FlaskSite:
     """By Werkzeug's client."""
 
     def __init__(self, module: ModuleType) -> None:
-        self.client = module.app.test_client()
+        self.module = module
+        self.client: Any = module.app.test_client()
 
     def post_json(self, path: str, body: object, key: str) -> tuple[int, Any]:
         """Post JSON."""
@@ -93,7 +105,7 @@ class DjangoSite:
     def __init__(self, module: ModuleType) -> None:
         from django.test import Client as DjangoClient  # noqa: PLC0415 - needs the settings
 
-        assert module.application is not None
+        self.module = module
         self.client: Any = DjangoClient()
 
     def post_json(self, path: str, body: object, key: str) -> tuple[int, Any]:
@@ -186,37 +198,53 @@ def test_what_cannot_be_is_an_answer(site: Site) -> None:
     assert site.post_image("/search", b"no image", "key-of-31")[0] == 422
     assert site.post_image("/search", None, "key-of-31")[0] == 422
     assert site.post_image("/search", bytes(8 * 1024 * 1024 + 1), "key-of-31")[0] == 413
+    assert site.post_json("/pictures", {**good, "object_key": "x" * (8 * 1024 * 1024 + 1)}, "key-of-31")[0] == 413
     assert site.get("/pictures/12345/similar", "key-of-31")[0] == 404
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_when_the_service_is_away_the_caller_is_to_try_again(
-    name: str, worker_env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """503, and not a word of where it is."""
-    for variable, value in {**worker_env, "API_KEYS": json.dumps(KEYS)}.items():
-        monkeypatch.setenv(variable, value)
-    module = load(name)
-    for variable in ADDRESSES:
-        monkeypatch.setenv(variable, "redis://127.0.0.1:1")
-    away = Client.from_env()
-    try:
-        if name == "fastapi":
-            site: Site = FastApiSite(module)
-            module.app.dependency_overrides[module.lookalike] = lambda: away
+@contextmanager
+def with_client(site: Site, client: Client) -> Iterator[None]:
+    """Have an example use another client."""
+    with pytest.MonkeyPatch.context() as patch:
+        if isinstance(site, FastApiSite):
+            patch.setitem(site.app.dependency_overrides, site.module.lookalike, lambda: client)
         else:
-            site = SITES[name](module)
-            monkeypatch.setattr(module, "lookalike", away)
-        good = {"object_key": "uploads/31/1/a.png", "meta_id": 1}
-        for status, told in (
+            patch.setattr(site.module, "lookalike", client)
+        yield
+
+
+def test_when_the_service_is_away_the_hook_is_called_again(
+    site: Site, bucket: OssObjectStore, client: Client, worker_env: Mapping[str, str]
+) -> None:
+    """503, when to come again, and not a word of where it is; then the picture is indexed, however often it is told."""
+    good = {"object_key": "uploads/31/6/a.png", "meta_id": 6}
+    bucket.put("uploads/31/6/a.png", picture(6))
+    away = {**worker_env, **dict.fromkeys(ADDRESSES, "redis://127.0.0.1:1")}
+    with Client(client_settings(away)) as broken, with_client(site, broken):
+        for answer in (
             site.post_json("/pictures", good, "key-of-31"),
-            site.get("/pictures/1/similar", "key-of-31"),
+            site.post_image("/search", picture(6), "key-of-31"),
+            site.get("/pictures/6/similar", "key-of-31"),
         ):
-            assert (status, told) == (503, {"error": "try again later"})
-    finally:
-        if name == "fastapi":
-            module.app.dependency_overrides.clear()
-        away.close()
+            assert answer == (503, {"error": "try again later"})
+        answer = site.client.get("/pictures/6/similar", headers={"X-Api-Key": "key-of-31"})
+        assert answer.headers["Retry-After"] == "10"
+    for _ in range(2):
+        assert site.post_json("/pictures", good, "key-of-31")[0] == 202
+    settled(client)
+    (match,) = client.search(meta_id=6, company_id=31, max_distance=0, fresh=True)["matches"]
+    assert (match["meta_id"], match["count"]) == (6, 1)
+
+
+def test_when_there_is_too_much_to_do_the_hook_is_called_again(site: Site, worker_env: Mapping[str, str]) -> None:
+    """503, and nothing is accepted."""
+    limits = {"LOOKALIKE_OUTSTANDING_LOW": "1", "LOOKALIKE_OUTSTANDING_HIGH": "2", "LOOKALIKE_OUTSTANDING_MAX": "100"}
+    nobody_works_here = client_settings({**on_own_databases(worker_env, 9), **limits})
+    with Client(nobody_works_here) as full, with_client(site, full):
+        full.enqueue_many({"object_key": f"uploads/31/{n}/a.png", "meta_id": n, "company_id": 31} for n in range(100))
+        answer = site.post_json("/pictures", {"object_key": "uploads/31/7/a.png", "meta_id": 7}, "key-of-31")
+        assert answer == (503, {"error": "try again later"})
+        assert full.outstanding() == 100
 
 
 @pytest.mark.parametrize("name", NAMES)

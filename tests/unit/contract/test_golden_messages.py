@@ -21,6 +21,7 @@ from contract import (
     decode_search,
     decode_search_many,
 )
+from contract.audit import decode_inspect, decode_objects, decode_rows
 from contract.duplicates import decode_duplicates
 from contract.thumbnails import decode_thumbnails
 
@@ -63,6 +64,21 @@ def test_backfill_v1() -> None:
     assert (wanted.prefix, wanted.since, wanted.limit, wanted.most) == ("uploads/图/", 1777877144000, 1000000, 500)
     assert (wanted.dry_run, wanted.skip_unmapped, wanted.restart) == (True, True, True)
     assert wanted.key_template == "uploads/{company_id}/{meta_id}/{_}.jpg"
+
+
+def test_audit_v1() -> None:
+    """Pages of both sides, and a closer look."""
+    objects = decode_objects(golden("objects"))
+    assert (objects.prefix, objects.after, objects.limit) == ("uploads/图/", "uploads/图/7/1.png", 5000)
+    assert objects.key_template == "{__}/{company_id}/{meta_id}.png"
+    rows = decode_rows(golden("rows"))
+    assert (rows.hash, rows.after, rows.limit) == ("phash.upright", 2**63 - 2, 1)
+    wanted = decode_inspect(golden("inspect"))
+    assert (wanted.hash, wanted.key_template) == ("ahash", "{company_id}/{meta_id}")
+    assert [(one.object_key, one.company_id, one.meta_id) for one in wanted.items] == [
+        ("图 +%.png", None, None),
+        ("a.png", 7, -1),
+    ]
 
 
 def test_search_v1() -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from contract import Overloaded, QueryNotFound, ServiceUnavailable, UploadEvent
 from producer import EnqueueResult, Interrupted, Status
+from producer.auditing import AuditCounts, Difference, DifferenceKind
 from producer.cli import program
 from producer.cli.progress import Bar
 from producer.cli.rejections import Rejections
@@ -631,3 +632,104 @@ def test_backfill_fails_with_what_a_prefix_failed_with() -> None:
     done = backfill(client, "--prefix", "a/", "--prefix", "b/")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "lookalike: OSS says 403 AccessDenied\n"
+
+
+class Audited(InMemoryClient):
+    """Finds one difference of each kind that it was told."""
+
+    def __init__(self, *kinds: DifferenceKind) -> None:
+        super().__init__()
+        self.kinds = kinds
+        self.asked: dict[str, Any] = {}
+
+    def audit(
+        self, prefix: str, *, found: Callable[[Difference], None], progress: Callable[[str, int], None], **asked: Any
+    ) -> AuditCounts:
+        """Find them."""
+        self._answer()
+        self.asked = {"prefix": prefix, **asked}
+        progress("rows", 5)
+        progress("objects", 6)
+        counts = AuditCounts(rows=5, objects=6, looked=2)
+        for n, kind in enumerate(self.kinds):
+            found(Difference(kind, f"{kind}.png", 7, n))
+            counts.differences[kind] += 1
+        return counts
+
+    def enqueue_many(self, events: Iterable[Any], *, progress: Any, waiting: Any, **_: Any) -> EnqueueResult:
+        """Remember events."""
+        assert waiting is not None
+        self.events += [event.model_dump() for event in events]
+        progress(len(self.events))
+        return EnqueueResult(len(self.events), 1)
+
+    def outstanding(self) -> int:
+        """Nothing."""
+        return 0
+
+
+def audit(client: Audited, *arguments: str, answer: str | None = None) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(program, ["audit", *arguments], obj=lambda: client, input=answer)
+
+
+def test_audit_counts_and_lists(tmp_path: Path) -> None:
+    """As a table or as JSON; the lists are written where that is wanted, and mended is nothing."""
+    client = Audited(*DifferenceKind)
+    done = audit(client, "--out", str(tmp_path / "new" / "lists"))
+    assert done.exit_code == 0, done.stderr
+    assert "6 objects and 5 rows compared" in done.stdout
+    assert "--fix mends" in done.stdout
+    assert {file.name: len(file.read_text().splitlines()) for file in (tmp_path / "new" / "lists").iterdir()} == {
+        f"{kind}.jsonl": 1 for kind in DifferenceKind
+    }
+    told = json.loads(audit(client, "--json").stdout)
+    assert told == {"rows": 5, "objects": 6, "superseded": 0, "looked": 2} | {kind.value: 1 for kind in DifferenceKind}
+    assert client.events == []
+
+
+def test_audit_fixes_what_events_mend() -> None:
+    """What is gone first, on the condition that it is; the rest is left."""
+    client = Audited(*DifferenceKind)
+    done = audit(client, "--fix", "--yes", "--json")
+    assert json.loads(done.stdout)["fixed"] == 3
+    assert [(event["object_key"], event.get("when")) for event in client.events] == [
+        ("orphaned.png", "removed"),
+        ("changed.png", None),
+        ("missing.png", None),
+    ]
+
+
+@pytest.mark.parametrize(("answer", "fixed"), [("y\n", 2), ("n\n", 0)])
+def test_audit_asks_first(answer: str, fixed: int) -> None:
+    """Unless --yes."""
+    client = Audited(DifferenceKind.MISSING, DifferenceKind.ORPHANED)
+    done = audit(client, "--fix", answer=answer)
+    assert done.exit_code == 0
+    assert "Enqueue 1 event and remove 1 row whose objects are gone?" in done.stderr
+    assert len(client.events) == fixed
+
+
+def test_audit_asks_nothing_where_nothing_differs() -> None:
+    """And ends well; --check tells whether anything did."""
+    assert audit(Audited(), "--fix", "--check").exit_code == 0
+    assert audit(Audited(DifferenceKind.UNMAPPED), "--fix").exit_code == 0
+    assert audit(Audited(DifferenceKind.UNMAPPED), "--check").exit_code == 1
+
+
+def test_audit_passes_on_what_is_asked(tmp_path: Path) -> None:
+    """All options."""
+    client = Audited()
+    template = "{company_id}/{meta_id}"
+    options = ("--prefix", "a/", "--hash", "phash", "--key-template", template, "--deep", "--work-dir", str(tmp_path))
+    assert audit(client, *options).exit_code == 0
+    assert client.asked == {
+        "prefix": "a/",
+        "profile": "phash",
+        "key_template": template,
+        "deep": True,
+        "work_dir": tmp_path,
+        "timeout": 60.0,
+    }
+    (tmp_path / "file").touch()
+    assert audit(client, "--out", str(tmp_path / "file" / "x")).exit_code == 1
