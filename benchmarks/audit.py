@@ -146,4 +146,4 @@ def _worker(folder: Path) -> Iterator[psutil.Process]:
         process.wait(60)
 
 
-SECTION: Final = Section("audit", "an audit of a full bucket: all that is planted is found, in which memory", run)
+SECTION: Final = Section("audit", "an audit of a full bucket: what is planted is found; memory", run)
