@@ -134,4 +134,4 @@ def _read(lists: Path) -> Iterator[Difference]:
             yield Difference(DifferenceKind(told.pop("kind")), **told)
 
 
-SECTION: Final = Section("audit", "an audit of a full bucket: all that is planted is found, in which memory", run)
+SECTION: Final = Section("audit", "an audit of a full bucket: what is planted is found; memory", run)

@@ -181,5 +181,6 @@ def _whole(stored: "StoredLetter") -> str:
 def _name(event: Any) -> str:
     try:
         return f"company {event['company_id']}, meta {event['meta_id']}, {event['object_key']}"
-    except (LookupError, TypeError):  # an event that does not fit the contract is a dead letter too
-        return str(event)
+    except (LookupError, TypeError):  # an event of an object, or one that does not fit the contract
+        known = event.get("object_key") if isinstance(event, dict) else None
+        return f"object {known}" if isinstance(known, str) else str(event)
