@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = """\b
 Examples:
-  lookalike audit                                   # counts what differs
-  lookalike audit --prefix uploads/ --out lists     # and writes lists/missing.jsonl, lists/changed.jsonl, ...
+  lookalike audit                                   # counts what differs, and writes lookalike-audit/missing.jsonl, ...
+  lookalike audit --prefix uploads/ --out lists     # only of some objects, and into another folder
   lookalike audit --fix --yes                       # and mends it
-  lookalike audit --check --json                    # for a monitor: exit code 1 where anything differs
+  lookalike audit --check --no-lists --json         # for a monitor: exit code 1 where anything differs
 """
 _MEANS: Final = {
     "missing": "the object's picture is not indexed",
@@ -48,9 +48,10 @@ def audit(
         bool, typer.Option("--deep", help="Ask OSS for every object's checksum, not only where the times raise doubt.")
     ] = False,
     out: Annotated[
-        Path | None,
+        Path,
         typer.Option(metavar="DIR", file_okay=False, help="Write a list of each kind of difference into this folder."),
-    ] = None,
+    ] = Path("lookalike-audit"),
+    no_lists: Annotated[bool, typer.Option("--no-lists", help="Write no lists, only count.")] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Enqueue what is missing or changed, remove what is orphaned.")
     ] = False,
@@ -80,7 +81,7 @@ def audit(
 
     with ExitStack() as stack:
         client = stack.enter_context(open_client(ctx))
-        folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="lookalike-audit-")))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="lookalike-audit-"))) if no_lists else out
         lists = stack.enter_context(_Lists(folder))
         with show_progress(None) as bar:
             counts = client.audit(
@@ -101,7 +102,7 @@ def audit(
                 fixed = result.events
                 if wait:
                     settle(client, bar)
-        _tell(counts, fixed, out, as_json=as_json)
+        _tell(counts, fixed, None if no_lists else out, as_json=as_json)
     if check and any(counts.differences.values()):
         raise typer.Exit(1)
 

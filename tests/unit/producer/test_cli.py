@@ -670,7 +670,8 @@ class Audited(InMemoryClient):
 
 def audit(client: Audited, *arguments: str, answer: str | None = None) -> Result:
     """Run the command."""
-    return CliRunner().invoke(program, ["audit", *arguments], obj=lambda: client, input=answer)
+    lists = () if "--out" in arguments else ("--no-lists",)
+    return CliRunner().invoke(program, ["audit", *arguments, *lists], obj=lambda: client, input=answer)
 
 
 def test_audit_counts_and_lists(tmp_path: Path) -> None:
