@@ -32,7 +32,7 @@ from worker.settings import WorkerSettings
 from worker.testing import MemoryJobs
 
 _OBJECTS: Final = 100_000
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 _KILLS: Final = 5
 _TEMPLATE: Final = "uploads/{company_id}/{meta_id}/{_}.jpg"
 _PROGRAM: Final = str(Path(sys.executable).parent / "lookalike")
