@@ -180,7 +180,7 @@ class LongJobs:
             The counts.
 
         Raises:
-            OSError: there is no room for the rows.
+            NoRoom: there is no room for the rows.
         """
         workers = Workers(lambda task, asked: self._call(task, asked, timeout), prefix, profile, key_template)
         workers.check()

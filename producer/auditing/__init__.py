@@ -7,6 +7,6 @@ is constant however many there are. Workers hand out the pages, and look closer 
 from producer.auditing.asking import Workers
 from producer.auditing.audit import Asks, Audit
 from producer.auditing.differences import AuditCounts, Difference, DifferenceKind
-from producer.auditing.store import Store
+from producer.auditing.store import NoRoom, Store
 
-__all__ = ["Asks", "Audit", "AuditCounts", "Difference", "DifferenceKind", "Store", "Workers"]
+__all__ = ["Asks", "Audit", "AuditCounts", "Difference", "DifferenceKind", "NoRoom", "Store", "Workers"]

@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from contract import LookalikeError
 from contract.audit import StoredRow
 
 # Keys are blobs, for they are compared by the bytes of their UTF-8, as OSS lists them.
@@ -18,6 +19,18 @@ CREATE TABLE others (key BLOB PRIMARY KEY, company_id INTEGER, meta_id INTEGER, 
 CREATE TABLE orphans (id INTEGER PRIMARY KEY);
 """
 _CACHE: Final = -16 * 1024  # KiB of memory
+
+
+class NoRoom(LookalikeError):
+    """The temporary file cannot be written: the disk is full, or the folder is not ours."""
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise NoRoom(f"the rows cannot be kept in a temporary file: {error}") from error
 
 
 class KnownRow(NamedTuple):
@@ -51,14 +64,15 @@ class Store:
             folder: where to make it; the system's place for temporary files unless given.
 
         Raises:
-            OSError: nothing can be written there.
+            NoRoom: nothing can be written there. So do all methods that add.
         """
-        self._folder = TemporaryDirectory(prefix="lookalike-audit-", dir=folder)
-        # isolation_level=None: no transactions but ours.
-        self._database = sqlite3.connect(Path(self._folder.name) / "rows.sqlite3", isolation_level=None)
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = {_CACHE}", "temp_store = FILE"):
-            self._database.execute(f"PRAGMA {pragma}")
-        self._database.executescript(_SCHEMA)
+        with _written():
+            self._folder = TemporaryDirectory(prefix="lookalike-audit-", dir=folder)
+            # isolation_level=None: no transactions but ours.
+            self._database = sqlite3.connect(Path(self._folder.name) / "rows.sqlite3", isolation_level=None)
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = {_CACHE}", "temp_store = FILE"):
+                self._database.execute(f"PRAGMA {pragma}")
+            self._database.executescript(_SCHEMA)
 
     def __enter__(self) -> Self:
         return self
@@ -79,8 +93,9 @@ class Store:
 
     def end_rows(self) -> None:
         """All rows are there."""
-        self._database.execute("CREATE INDEX by_key ON rows (key)")
-        self._database.execute("CREATE INDEX by_picture ON rows (company_id, meta_id)")
+        with _written():
+            self._database.execute("CREATE INDEX by_key ON rows (key)")
+            self._database.execute("CREATE INDEX by_picture ON rows (company_id, meta_id)")
 
     def add_dead(self, letters: Iterable[tuple[str, int]]) -> None:
         """Keep the keys of dead letters, and when each was given up, in milliseconds since 1970."""
@@ -111,13 +126,14 @@ class Store:
 
     def add_orphan(self, row_id: int) -> None:
         """Note that a row's object is not listed."""
-        self._database.execute("INSERT OR IGNORE INTO orphans VALUES (?)", (row_id,))
+        with _written():
+            self._database.execute("INSERT OR IGNORE INTO orphans VALUES (?)", (row_id,))
 
     def add_other(self, key: bytes, company_id: int, meta_id: int, modified: int) -> None:
         """Note an object of a picture whose row is of another."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO others VALUES (?, ?, ?, ?)", (key, company_id, meta_id, modified)
-        )
+        values = (key, company_id, meta_id, modified)
+        with _written():
+            self._database.execute("INSERT OR REPLACE INTO others VALUES (?, ?, ?, ?)", values)
 
     def others(self) -> Iterator[OtherObject]:
         """The objects that were noted, and of each picture's row whether its object is listed."""
@@ -131,6 +147,7 @@ class Store:
                 yield OtherObject(key, company_id, meta_id, modified, indexed_at, bool(orphaned))
 
     def _many(self, statement: str, values: Iterable[tuple[object, ...]]) -> None:
-        self._database.execute("BEGIN")
-        self._database.executemany(statement, values)
-        self._database.execute("COMMIT")
+        with _written():
+            self._database.execute("BEGIN")
+            self._database.executemany(statement, values)
+            self._database.execute("COMMIT")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Final, Self, TextIO
@@ -121,6 +121,14 @@ def _agreed(counts: "AuditCounts") -> bool:
         raise typer.Exit(1) from None
 
 
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotWritten(f"{folder}: {error.strerror or error}") from error
+
+
 class _Lists:
     """A file for each kind of difference, one a line."""
 
@@ -129,13 +137,10 @@ class _Lists:
         self._files: dict[str, TextIO] = {}
 
     def __enter__(self) -> Self:
-        try:
+        with _written(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             for kind in _MEANS:
                 self._files[kind] = self._path(kind).open("w", encoding="utf-8")
-        except OSError as error:
-            self.close()
-            raise NotWritten(f"{self._folder}: {error.strerror or error}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -143,12 +148,14 @@ class _Lists:
 
     def add(self, difference: "Difference") -> None:
         """Write one down."""
-        self._files[difference.kind.value].write(json.dumps(difference.as_dict()) + "\n")
+        with _written(self._folder):
+            self._files[difference.kind.value].write(json.dumps(difference.as_dict()) + "\n")
 
     def close(self) -> None:
         """All are written."""
-        for file in self._files.values():
-            file.close()
+        with _written(self._folder):
+            for file in self._files.values():
+                file.close()
 
     def events(self) -> Iterator["UploadEvent"]:
         """The events that mend what is written down: first what is gone, then what is to be indexed."""
