@@ -119,8 +119,9 @@ def _milvus(home: Path, ports: Mapping[str, int]) -> dict[str, Any]:
         "rocksmq": {"path": str(data / "rocksmq"), "lrucacheratio": 0.02},
         "common": {
             "storageType": "local",
-            # After a restart nothing can be read before the old sessions have expired: 10 s instead of 30.
-            "session": {"ttl": 10},
+            # After a restart nothing can be read before the old sessions have expired: 20 s instead of 30. With less, a
+            # machine that stands still for as long (a shared one, starved by its host) loses its Milvus for good.
+            "session": {"ttl": 20},
         },
         # While components wait for each other at start they retry; the default lets them sleep up to 10 s in between.
         "grpc": {"log": {"level": "ERROR"}, "client": {"initialBackOff": 0.1, "maxBackoff": 0.5, "maxMaxAttempts": 60}},
