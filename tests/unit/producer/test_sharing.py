@@ -234,6 +234,15 @@ def test_who_is_not_alone_shares(gate: Gate) -> None:
     shared.close()
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """What was started in the background of a shell ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interrupted_caller_leaves_the_others_alone(gate: Gate) -> None:
     """Its event goes all the same, and so do those of the others, and later ones."""
     shared = SharedBatches(gate)
