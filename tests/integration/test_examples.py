@@ -24,7 +24,7 @@ from worker.adapters.oss import OssObjectStore
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 NAMES = ("fastapi", "flask", "django")
-KEYS = {"key-of-31": 31, "key-of-32": 32}
+KEYS = {"key-of-71": 71, "key-of-72": 72}
 
 
 class Site(Protocol):
@@ -172,34 +172,34 @@ def picture(seed: int) -> bytes:
 def test_an_upload_is_found_by_its_company(site: Site, bucket: OssObjectStore, client: Client) -> None:
     """By an image and by its id; the other company finds nothing."""
     meta_id = 5
-    key = f"uploads/31/{meta_id}/a.png"
+    key = f"uploads/71/{meta_id}/a.png"
     bucket.put(key, picture(meta_id))
-    status, _ = site.post_json("/pictures", {"object_key": key, "meta_id": meta_id}, "key-of-31")
+    status, _ = site.post_json("/pictures", {"object_key": key, "meta_id": meta_id}, "key-of-71")
     assert status == 202
     settled(client)
-    client.search(meta_id=meta_id, company_id=31, fresh=True)
+    client.search(meta_id=meta_id, company_id=71, fresh=True)
     found = {"meta_id": meta_id, "distance": 0}
-    assert site.post_image("/search", picture(meta_id), "key-of-31") == (200, [found])
-    assert site.get(f"/pictures/{meta_id}/similar", "key-of-31") == (200, [found])
-    assert site.post_image("/search", picture(meta_id), "key-of-32") == (200, [])
-    assert site.get(f"/pictures/{meta_id}/similar", "key-of-32")[0] == 404
+    assert site.post_image("/search", picture(meta_id), "key-of-71") == (200, [found])
+    assert site.get(f"/pictures/{meta_id}/similar", "key-of-71") == (200, [found])
+    assert site.post_image("/search", picture(meta_id), "key-of-72") == (200, [])
+    assert site.get(f"/pictures/{meta_id}/similar", "key-of-72")[0] == 404
 
 
 def test_what_cannot_be_is_an_answer(site: Site) -> None:
     """Who is not known, what is not theirs, what is no image, what is too large, what does not fit."""
-    good = {"object_key": "uploads/31/1/a.png", "meta_id": 1}
+    good = {"object_key": "uploads/71/1/a.png", "meta_id": 1}
     assert site.post_json("/pictures", good, "wrong")[0] == 401
     assert site.post_image("/search", b"x", "wrong")[0] == 401
     assert site.get("/pictures/1/similar", "wrong")[0] == 401
-    assert site.post_json("/pictures", {**good, "object_key": "uploads/32/1/a.png"}, "key-of-31")[0] == 403
+    assert site.post_json("/pictures", {**good, "object_key": "uploads/72/1/a.png"}, "key-of-71")[0] == 403
     wrongs: list[object] = [{**good, "meta_id": "1x"}, {"meta_id": 1}, [], {**good, "meta_id": 2**63}]
     for wrong in wrongs:
-        assert site.post_json("/pictures", wrong, "key-of-31")[0] == 422
-    assert site.post_image("/search", b"no image", "key-of-31")[0] == 422
-    assert site.post_image("/search", None, "key-of-31")[0] == 422
-    assert site.post_image("/search", bytes(8 * 1024 * 1024 + 1), "key-of-31")[0] == 413
-    assert site.post_json("/pictures", {**good, "object_key": "x" * (8 * 1024 * 1024 + 1)}, "key-of-31")[0] == 413
-    assert site.get("/pictures/12345/similar", "key-of-31")[0] == 404
+        assert site.post_json("/pictures", wrong, "key-of-71")[0] == 422
+    assert site.post_image("/search", b"no image", "key-of-71")[0] == 422
+    assert site.post_image("/search", None, "key-of-71")[0] == 422
+    assert site.post_image("/search", bytes(8 * 1024 * 1024 + 1), "key-of-71")[0] == 413
+    assert site.post_json("/pictures", {**good, "object_key": "x" * (8 * 1024 * 1024 + 1)}, "key-of-71")[0] == 413
+    assert site.get("/pictures/12345/similar", "key-of-71")[0] == 404
 
 
 @contextmanager
@@ -217,22 +217,22 @@ def test_when_the_service_is_away_the_hook_is_called_again(
     site: Site, bucket: OssObjectStore, client: Client, worker_env: Mapping[str, str]
 ) -> None:
     """503, when to come again, and not a word of where it is; then the picture is indexed, however often it is told."""
-    good = {"object_key": "uploads/31/6/a.png", "meta_id": 6}
-    bucket.put("uploads/31/6/a.png", picture(6))
+    good = {"object_key": "uploads/71/6/a.png", "meta_id": 6}
+    bucket.put("uploads/71/6/a.png", picture(6))
     away = {**worker_env, **dict.fromkeys(ADDRESSES, "redis://127.0.0.1:1")}
     with Client(client_settings(away)) as broken, with_client(site, broken):
         for answer in (
-            site.post_json("/pictures", good, "key-of-31"),
-            site.post_image("/search", picture(6), "key-of-31"),
-            site.get("/pictures/6/similar", "key-of-31"),
+            site.post_json("/pictures", good, "key-of-71"),
+            site.post_image("/search", picture(6), "key-of-71"),
+            site.get("/pictures/6/similar", "key-of-71"),
         ):
             assert answer == (503, {"error": "try again later"})
-        answer = site.client.get("/pictures/6/similar", headers={"X-Api-Key": "key-of-31"})
+        answer = site.client.get("/pictures/6/similar", headers={"X-Api-Key": "key-of-71"})
         assert answer.headers["Retry-After"] == "10"
     for _ in range(2):
-        assert site.post_json("/pictures", good, "key-of-31")[0] == 202
+        assert site.post_json("/pictures", good, "key-of-71")[0] == 202
     settled(client)
-    (match,) = client.search(meta_id=6, company_id=31, max_distance=0, fresh=True)["matches"]
+    (match,) = client.search(meta_id=6, company_id=71, max_distance=0, fresh=True)["matches"]
     assert (match["meta_id"], match["count"]) == (6, 1)
 
 
@@ -241,8 +241,8 @@ def test_when_there_is_too_much_to_do_the_hook_is_called_again(site: Site, worke
     limits = {"LOOKALIKE_OUTSTANDING_LOW": "1", "LOOKALIKE_OUTSTANDING_HIGH": "2", "LOOKALIKE_OUTSTANDING_MAX": "100"}
     nobody_works_here = client_settings({**on_own_databases(worker_env, 9), **limits})
     with Client(nobody_works_here) as full, with_client(site, full):
-        full.enqueue_many({"object_key": f"uploads/31/{n}/a.png", "meta_id": n, "company_id": 31} for n in range(100))
-        answer = site.post_json("/pictures", {"object_key": "uploads/31/7/a.png", "meta_id": 7}, "key-of-31")
+        full.enqueue_many({"object_key": f"uploads/71/{n}/a.png", "meta_id": n, "company_id": 71} for n in range(100))
+        answer = site.post_json("/pictures", {"object_key": "uploads/71/7/a.png", "meta_id": 7}, "key-of-71")
         assert answer == (503, {"error": "try again later"})
         assert full.outstanding() == 100
 
