@@ -49,7 +49,7 @@ def test_jsonl_comes_out_as_it_went_in(events: list[UploadEvent], ascii_only: bo
     assert read("\n".join(lines).encode(), Format.JSONL) == (events, {})
 
 
-@given(st.text(st.characters(exclude_characters="\n")).filter(lambda text: text.strip()))
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n")).filter(lambda text: text.strip()))
 def test_a_line_of_csv_has_the_cells_that_pythons_csv_sees(text: str) -> None:
     """Also where a shorter way is taken to find them."""
     line = text.rstrip("\r")
