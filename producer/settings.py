@@ -1,14 +1,16 @@
 """Addresses, from the environment: `LOOKALIKE_BROKER_URL` and the rest, validated before anything connects."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract import MAX_EVENTS, LookalikeError
+from producer import secret_files
 
 _BY_NUMBER = ("redis", "rediss")  # schemes whose path is the number of a database
 _PREFIX = "LOOKALIKE_"
@@ -47,14 +49,25 @@ ResultUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", 
 LedgerUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "unix://"))]
 
 
+def _with_password(url: str, password: str) -> str:
+    """Put the password into an address of Redis that has none; any other stays as it is."""
+    parts = urlsplit(url)
+    if parts.scheme not in _BY_NUMBER or parts.password is not None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
+
+
 class ClientSettings(BaseSettings):
-    """What a producer needs to know.
+    """What a producer needs to know. Each may stand in a file, which a variable with `_FILE` at its end names.
 
     Attributes:
         broker_url: where Celery's queues are.
         result_backend_url: where results are; the broker's address unless given.
         ledger_url: where the ledger and the dead letters are, in a Redis that never evicts; the broker's address unless
             given.
+        redis_password: put into those of these addresses that are of Redis and have none. It is taken as it is: in an
+            address it would be percent-encoded.
         overdue_seconds: a batch that no worker has begun on for so long is published again, unless there is a backlog.
         enqueue_delay_seconds: how long the first event of a batch waits for others that are enqueued one at a time;
             those that come while another batch is on its way share the next one anyway.
@@ -68,6 +81,7 @@ class ClientSettings(BaseSettings):
     broker_url: Url
     result_backend_url: ResultUrl
     ledger_url: LedgerUrl
+    redis_password: Annotated[str, Field(repr=False)] = ""
     overdue_seconds: Annotated[float, Field(ge=1)] = 120.0
     enqueue_delay_seconds: Annotated[float, Field(ge=0, le=1)] = 0.0
     outstanding_high: Annotated[int, Field(ge=1)] = 100_000
@@ -87,6 +101,14 @@ class ClientSettings(BaseSettings):
         return {"result_backend_url": broker_url, "ledger_url": broker_url} | given
 
     @model_validator(mode="after")
+    def _password_in_addresses(self) -> Self:
+        if self.redis_password:
+            for name in ("broker_url", "result_backend_url", "ledger_url"):
+                # The model is frozen for others: here it is still being made.
+                object.__setattr__(self, name, _with_password(getattr(self, name), self.redis_password))
+        return self
+
+    @model_validator(mode="after")
     def _watermarks_in_order(self) -> Self:
         if self.outstanding_low >= self.outstanding_high:
             raise ValueError("LOOKALIKE_OUTSTANDING_LOW must be below LOOKALIKE_OUTSTANDING_HIGH")
@@ -96,16 +118,24 @@ class ClientSettings(BaseSettings):
 
     @classmethod
     def from_env(cls) -> Self:
-        """Read the environment.
+        """Read the environment, and the files that it names.
 
         Raises:
             SettingsError: naming each variable that is missing or wrong. Values, which may be secrets, are not shown.
         """
         try:
-            return cls()
+            return cls(**cls._from_files())
+        except secret_files.SecretFileError as error:
+            raise SettingsError(str(error)) from None
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False, include_context=False)
             raise SettingsError("; ".join(map(_explain, details))) from None
+
+    @classmethod
+    def _from_files(cls) -> dict[str, Any]:
+        names = {name: f"{_PREFIX}{name.upper()}" for name in cls.model_fields}
+        in_files = (name for name, variable in names.items() if os.environ.get(variable + secret_files.SUFFIX))
+        return {name: secret_files.value_of(names[name], os.environ) or "" for name in in_files}
 
 
 class LogSettings(ClientSettings):

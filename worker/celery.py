@@ -1,18 +1,19 @@
 """The Celery application that `celery -A worker` finds."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from celery import Task, signals
 from celery.concurrency.prefork import TaskPool as ProcessPool
 
 from contract import SEARCH_QUEUE, LookalikeError
-from producer import logs
+from producer import logs, secret_files
 from producer.app import make_app
 from producer.consumption import Consumption
 from producer.publisher import Publisher
@@ -23,18 +24,23 @@ from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
+_FLOWER_PASSWORD: Final = "FLOWER_BASIC_AUTH"  # noqa: S105 - a name
+
 
 @contextmanager
 def _settings_errors() -> Iterator[None]:
     """End the process with one line that names the variable."""
     try:
         yield
-    except SettingsError as error:
+    except (SettingsError, secret_files.SecretFileError) as error:
         sys.exit(f"lookalike: {error}")
 
 
 with _settings_errors():
     app = make_app("lookalike", ClientSettings.from_env())
+    # Flower takes its password from an option or a variable only, and comes by here before it looks.
+    if password := secret_files.value_of(_FLOWER_PASSWORD, os.environ):
+        os.environ[_FLOWER_PASSWORD] = password
 runtimes = Runtimes(partial(Publisher, app), Consumption(app))
 tasks.register(app, runtimes)
 

@@ -7,6 +7,7 @@ import pytest
 
 from contract import QUEUES, STATS, SWEEP
 from producer.listening.settings import ListenSettings
+from producer.secret_files import SUFFIX
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,8 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
 def test_no_variable_is_documented_that_does_not_exist() -> None:
     """A reader who sets what the documents name is never ignored."""
     known = {f"LOOKALIKE_{name.upper()}" for name in FIELDS}
-    assert set(re.findall(r"\bLOOKALIKE_[A-Z_]*[A-Z]", README + SETTINGS + FEEDING)) <= known
+    named = set(re.findall(r"\bLOOKALIKE_[A-Z_]*[A-Z]", README + SETTINGS + FEEDING))
+    assert {name.removesuffix(SUFFIX) for name in named} <= known
 
 
 def test_the_readme_lists_the_tasks_with_their_queues() -> None:

@@ -5,6 +5,7 @@ checked, and every error is one of ours. What it does at a price is done otherwi
 checksum (`docs/adr/0014-downloads.md`).
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +16,16 @@ import oss2
 import urllib3
 from fastcrc import crc64
 from oss2 import exceptions as oss
-from oss2.credentials import EnvironmentVariableCredentialsProvider
+from oss2.credentials import Credentials, CredentialsProvider
 
+from producer.secret_files import SecretFileError, value_of
 from worker.adapters.transport import Session
 from worker.core.errors import Misconfigured, NotReadable, ObjectMissing, TooLarge, Transient
 from worker.ports import Download, Head, ListedObject
 from worker.settings import WorkerSettings
 
+# The key's id, its secret, and the token of temporary ones (STS).
+CREDENTIALS: Final = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 # As much as glibc takes from memory that it keeps, so that a chunk costs no page faults.
 _CHUNK: Final = 64 * 1024
 
@@ -48,11 +52,14 @@ class OssObjectStore:
 
     @classmethod
     def from_settings(cls, settings: WorkerSettings) -> Self:
-        """Open the bucket; nothing connects yet. Credentials are the SDK's own variables, read at every request."""
+        """Open the bucket; nothing connects yet. Credentials are the SDK's own variables, or the files that they name.
+
+        Both are read at every request, so that temporary ones can be changed under a running worker.
+        """
         session = Session(settings.oss_connections)
         with _oss_errors():
             bucket = oss2.Bucket(
-                oss2.ProviderAuthV4(EnvironmentVariableCredentialsProvider()),
+                oss2.ProviderAuthV4(_Environment()),
                 settings.oss_endpoint,
                 settings.oss_bucket,
                 session=session,
@@ -138,6 +145,24 @@ class OssObjectStore:
         if length is not None and body.tell() != length:
             raise Transient(f"the body ended after {body.tell():,} of {length:,} bytes")
         return body.getvalue()
+
+
+class _Environment(CredentialsProvider):  # type: ignore[misc]  # oss2 is untyped
+    """The SDK's own variables, each of which may name a file: `OSS_ACCESS_KEY_SECRET_FILE`."""
+
+    def get_credentials(self) -> Credentials:
+        """Read them anew.
+
+        Raises:
+            Misconfigured: one is missing, or its file cannot be read.
+        """
+        try:
+            key_id, secret, token = (value_of(name, os.environ) for name in CREDENTIALS)
+        except SecretFileError as error:
+            raise Misconfigured(str(error)) from None
+        if key_id is None or secret is None:
+            raise Misconfigured(f"{CREDENTIALS[0]} and {CREDENTIALS[1]} must be set")
+        return Credentials(key_id, secret, token or "")
 
 
 @contextmanager

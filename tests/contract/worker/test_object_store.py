@@ -1,5 +1,6 @@
 """Reading objects: whole, checked, in time, or a typed error."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,7 +165,7 @@ def test_an_archived_object_is_not_readable(store: OssObjectStore, server: OssSe
     [
         ("OSS_ACCESS_KEY_SECRET", "wrong", "SignatureDoesNotMatch"),
         ("OSS_ACCESS_KEY_ID", "wrong", "InvalidAccessKeyId"),
-        ("OSS_ACCESS_KEY_ID", "", "Access key id"),
+        ("OSS_ACCESS_KEY_ID", "", "OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET must be set"),
         ("LOOKALIKE_OSS_BUCKET", "nothere", "NoSuchBucket"),
         ("LOOKALIKE_OSS_REGION", "cn-beijing", "region"),
     ],
@@ -177,6 +178,26 @@ def test_wrong_settings_are_misconfiguration(
     monkeypatch.setenv(variable, value)
     with pytest.raises(Misconfigured, match=said):
         OssObjectStore.from_settings(WorkerSettings.from_env()).get("any", soon())
+
+
+def test_a_key_in_a_file_is_read_at_every_request(
+    environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever changes the file changes the key of a running worker, as temporary credentials need it."""
+    assert environment is None
+    file = tmp_path / "secret"
+    file.write_text(os.environ["OSS_ACCESS_KEY_SECRET"] + "\n")
+    monkeypatch.delenv("OSS_ACCESS_KEY_SECRET")
+    monkeypatch.setenv("OSS_ACCESS_KEY_SECRET_FILE", str(file))
+    store = OssObjectStore.from_settings(WorkerSettings.from_env())
+    with pytest.raises(ObjectMissing):
+        store.get("none", soon())
+    file.write_text("another")
+    with pytest.raises(Misconfigured, match="SignatureDoesNotMatch"):
+        store.get("none", soon())
+    file.unlink()
+    with pytest.raises(Misconfigured, match=r"OSS_ACCESS_KEY_SECRET_FILE: .* cannot be read"):
+        store.get("none", soon())
 
 
 def test_nobody_there_is_transient(environment: None, monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
