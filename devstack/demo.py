@@ -78,22 +78,31 @@ def run(console: Console, *, directory: Path | None = None, keep: bool = False) 
         _start(console, stack)
         console.print(f"Flower shows the tasks at {stack.env['LOOKALIKE_FLOWER_URL']}/tasks while it runs.")
         os.environ.update(stack.env)
-        uploads = list(make_uploads())
-        _upload(console, uploads)
-        with Client.from_env() as client:
-            _ingest(console, client, uploads)
-            found = _search(client, uploads)
-        _show(console, uploads, found)
-        check(uploads, found)
-        console.print(
-            f"[green]All {len(found)} copies found their original, and nothing else within {MAX_DISTANCE} bits; "
-            "nothing crossed between the companies.[/green]"
-        )
+        main_job(console)
         if keep:
             console.print(
                 f"It stays up. `set -a; . {escape(str(stack.env_file))}; set +a` tells a shell where it is, "
                 f"`lookalike down --dir {escape(str(stack.directory))}` stops it."
             )
+
+
+def main_job(console: Console) -> None:
+    """Upload, ingest, search, show and check, on the stack that the environment names.
+
+    Raises:
+        DemoFailed: a copy did not find its original, or a search found what it must not.
+    """
+    uploads = list(make_uploads())
+    _upload(console, uploads)
+    with Client.from_env() as client:
+        _ingest(console, client, uploads)
+        found = _search(client, uploads)
+    _show(console, uploads, found)
+    check(uploads, found)
+    console.print(
+        f"[green]All {len(found)} copies found their original, and nothing else within {MAX_DISTANCE} bits; "
+        "nothing crossed between the companies.[/green]"
+    )
 
 
 def make_uploads() -> Iterator[Upload]:

@@ -144,10 +144,14 @@ class LogSettings(ClientSettings):
     Attributes:
         log_format: `json` for services, `console` for people; `auto` looks whether there is a terminal.
         log_level: the least severe level that is logged.
+        metrics_port: where the process answers Prometheus; nowhere unless given.
+        metrics_host: the address that it listens on for that.
     """
 
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
 
 
 def _explain(detail: Mapping[str, Any]) -> str:

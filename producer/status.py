@@ -60,7 +60,7 @@ def read_status(
         oldest_seconds=round(summary.oldest_seconds, 3),
         dead=summary.dead,
         queues=queue_lengths(app, list(ALL_QUEUES)),
-        collections=_collections(calls, timeout) if workers else {},
+        collections=collections(calls, timeout) if workers else {},
         workers=workers,
         fuses=fuses,
     )
@@ -71,7 +71,8 @@ def _workers(app: Celery) -> int:
         return len(app.control.ping(timeout=_PING_SECONDS) or ())
 
 
-def _collections(calls: Calls, timeout: float) -> dict[str, int]:
+def collections(calls: Calls, timeout: float) -> dict[str, int]:
+    """Count the rows, by collection; none where no search worker answers within `timeout` seconds."""
     try:
         answer = calls(STATS, {}, timeout=timeout)
     except LookalikeError:

@@ -38,6 +38,7 @@ from contract.audit import (
 from contract.duplicates import DuplicatesResult, decode_duplicates
 from contract.thumbnails import ThumbnailsResult, decode_thumbnails
 from producer.decisions import Decisions
+from worker import metrics
 from worker.adapters.job_state import RedisJobState
 from worker.adapters.milvus import MilvusSource
 from worker.core.chance import Estimate
@@ -221,8 +222,10 @@ class Answers:
 
     def _answer(self, name: str, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
         begun = time.monotonic()
-        results = self._searches[name](queries, options)
+        with metrics.SEARCH.time():
+            results = self._searches[name](queries, options)
         milliseconds = round((time.monotonic() - begun) * 1000, 1)
+        metrics.QUERIES.inc(len(queries))
         log.info("search_answered", queries=len(queries), matches=sum(map(len, results)), milliseconds=milliseconds)
         return results
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,18 +13,20 @@ import structlog
 from celery import Task, signals
 from celery.concurrency.prefork import TaskPool as ProcessPool
 
-from contract import SEARCH_QUEUE, LookalikeError
+from contract import SEARCH_QUEUE, SWEEP, LookalikeError
 from producer import logs, secret_files
 from producer.app import make_app
 from producer.consumption import Consumption
 from producer.publisher import Publisher
 from producer.settings import ClientSettings, LogSettings, SettingsError
-from worker import tasks
+from worker import metrics, tasks
 from worker.runtimes import Runtimes
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
+# When the tasks at hand began, by their ids.
+_begun: Final[dict[str, float]] = {}
 _FLOWER_PASSWORD: Final = "FLOWER_BASIC_AUTH"  # noqa: S105 - a name
 
 
@@ -90,8 +93,38 @@ def _begin() -> None:
         runtimes.current().warm()
 
 
+@signals.worker_ready.connect
+def _serve_metrics(**_: Any) -> None:
+    settings = WorkerSettings.from_env()
+    metrics.describe(settings.hash)
+    _serve(settings)
+
+
+@signals.beat_init.connect
+def _serve_metrics_of_beat(**_: Any) -> None:
+    metrics.describe(())
+    signals.after_task_publish.connect(_count_sweep, sender=SWEEP, weak=False)
+    with _settings_errors():
+        _serve(LogSettings.from_env())
+
+
+def _count_sweep(**_: Any) -> None:
+    metrics.count_sweep(time.time())
+
+
+def _serve(settings: LogSettings) -> None:
+    """Serve the metrics where that is wanted. What cannot listen works all the same."""
+    if settings.metrics_port is None:
+        return
+    try:
+        metrics.serve(settings.metrics_host, settings.metrics_port)
+    except OSError as error:
+        log.error("metrics_not_served", host=settings.metrics_host, port=settings.metrics_port, error=str(error))  # noqa: TRY400 - no traceback is wanted
+
+
 @signals.task_prerun.connect
 def _bind(task_id: str, task: "Task[Any, Any]", kwargs: dict[str, Any], **_: Any) -> None:
+    _begun[task_id] = time.monotonic()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name, company_id=logs.companies(kwargs))
 
@@ -104,7 +137,10 @@ def _log_failure(exception: BaseException, **_: Any) -> None:
 
 
 @signals.task_postrun.connect
-def _unbind(**_: Any) -> None:
+def _unbind(task_id: str, task: "Task[Any, Any]", state: str | None = None, **_: Any) -> None:
+    begun = _begun.pop(task_id, None)
+    if begun is not None:
+        metrics.count_task(task.name, state or "UNKNOWN", time.monotonic() - begun)
     structlog.contextvars.clear_contextvars()
 
 
@@ -118,3 +154,8 @@ def _stop(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     runtimes.close()
+
+
+@signals.worker_shutdown.connect
+def _forget_metrics(**_: Any) -> None:
+    metrics.close()

@@ -9,6 +9,7 @@ from producer.cli.plugins import NotInstalled
 from producer.cli.session import explained, open_client
 
 if TYPE_CHECKING:
+    from producer.listening.application import Listener
     from producer.listening.settings import ListenSettings
 
 EXAMPLES: Final = """\b
@@ -22,7 +23,7 @@ What Aliyun is to send where:
   POST /events     EventBridge, SMQ (MNS) pushes, functions of Function Compute
   POST /callback   callbacks of PutObject and PostObject
   GET  /healthz    whether events can be accepted
-  GET  /metrics    for Prometheus; with the secret
+  GET  /metrics    for Prometheus; with the secret, or without it where LOOKALIKE_METRICS_PORT says
 """
 
 
@@ -53,7 +54,18 @@ def listen(
     rules = Rules(settings.listen_max_bytes, settings.listen_seconds, settings.callback_signature_alone)
     with open_client(ctx) as client:
         listener = Listener(client, Secrets(settings.listen_secrets), keys, rules)
+        if settings.metrics_port is not None:
+            _serve_metrics(listener, settings.metrics_host, settings.metrics_port)
         serve(listener.application(), host=host, port=port, seconds=settings.listen_seconds)
+
+
+def _serve_metrics(listener: "Listener", host: str, port: int) -> None:
+    from prometheus_client import start_http_server  # noqa: PLC0415 - only for those who want metrics
+
+    try:
+        start_http_server(port, host, listener.registry)
+    except OSError as error:
+        raise typer.BadParameter(f"LOOKALIKE_METRICS_PORT: cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 def _require_extra() -> None:

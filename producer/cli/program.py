@@ -15,6 +15,7 @@ from producer.cli import (
     duplicates,
     enqueue,
     evaluate,
+    exporter,
     listen,
     plugins,
     reindex,
@@ -98,6 +99,7 @@ program.command(epilog=duplicates.EXAMPLES)(duplicates.duplicates)
 program.command(epilog=reindex.EXAMPLES)(reindex.reindex)
 program.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 program.command(epilog=status.EXAMPLES)(status.status)
+program.command(epilog=exporter.EXAMPLES)(exporter.exporter)
 program.add_typer(dead.group, name="dead")
 
 

@@ -80,6 +80,7 @@ class Listener:
         self._keys = keys
         self._rules = rules
         self._counting = Counting()
+        self.registry = self._counting.registry
 
     def application(self) -> Starlette:
         """The ASGI application."""

@@ -6,22 +6,22 @@ from producer.oss_events import Delivery
 
 
 class Counting:
-    """The counters of one listener."""
+    """The counters of one listener, in a registry of their own."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._requests = Counter(
             "listener_requests",
             "Requests, by path and status.",
             ["path", "status"],
             namespace="lookalike",
-            registry=self._registry,
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "listener_request_seconds",
             "How long requests took to be answered.",
             namespace="lookalike",
-            registry=self._registry,
+            registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
         )
         self._events = Counter(
@@ -29,7 +29,7 @@ class Counting:
             "Events in deliveries that were answered, by form and what became of them.",
             ["form", "outcome"],
             namespace="lookalike",
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def answered(self, path: str, status: int, seconds: float) -> None:
@@ -48,4 +48,4 @@ class Counting:
 
     def exposition(self) -> bytes:
         """All of it in the text format of Prometheus."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

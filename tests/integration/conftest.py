@@ -8,6 +8,7 @@ from celery import Celery
 from pymilvus import MilvusClient
 
 from devstack.oss import FaultClient
+from devstack.ports import reserve
 from producer import Client, ClientSettings
 from tests.integration.processes import Worker
 from worker.adapters.oss import OssObjectStore
@@ -45,18 +46,31 @@ def start_worker(worker_env: Mapping[str, str]) -> Callable[..., Worker]:
 
 
 @pytest.fixture(scope="session")
-def ingest_worker(start_worker: Callable[..., Worker], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def metrics_ports() -> Iterator[Mapping[str, int]]:
+    """Where each process of these tests that is to tell its figures tells them."""
+    with reserve(("ingest", "search", "quarantine", "beat", "listener", "exporter"), {}) as ports:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def ingest_worker(
+    start_worker: Callable[..., Worker], metrics_ports: Mapping[str, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Worker]:
     """The ingest worker that these tests share."""
     log = tmp_path_factory.mktemp("ingest") / "log"
-    with start_worker("-Q", "ingest", "-P", "threads", "-c", "16", "-n", "ingest@%h", log=log) as worker:
+    command = ("-Q", "ingest", "-P", "threads", "-c", "16", "-n", "ingest@%h")
+    with start_worker(*command, log=log, LOOKALIKE_METRICS_PORT=str(metrics_ports["ingest"])) as worker:
         yield worker
 
 
 @pytest.fixture(scope="session")
-def search_worker(start_worker: Callable[..., Worker], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def search_worker(
+    start_worker: Callable[..., Worker], metrics_ports: Mapping[str, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Worker]:
     """The search worker that these tests share."""
     log = tmp_path_factory.mktemp("search") / "log"
-    with start_worker("-Q", "search", "-P", "threads", "-c", "4", "-n", "search@%h", log=log) as worker:
+    command = ("-Q", "search", "-P", "threads", "-c", "4", "-n", "search@%h")
+    with start_worker(*command, log=log, LOOKALIKE_METRICS_PORT=str(metrics_ports["search"])) as worker:
         yield worker
 
 

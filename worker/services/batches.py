@@ -18,6 +18,7 @@ from contract import (
     decode_ingest,
 )
 from producer.ledger import Batch, Begun, DeadLettersFull, Ledger
+from worker import metrics
 from worker.core.errors import Busy
 from worker.core.outcomes import Dead, Indexed, Outcome, Removed, Retry, Unchanged
 from worker.services.leases import Leases
@@ -83,6 +84,9 @@ class Batches:
             return self._settle(batch_id, begun, [_killer(event, begun) for event in events], tried=False)
         if begun.queue == INGEST_QUEUE and begun.deaths >= _DEATHS_MAX:
             return self._quarantine(batch_id, begun, events)
+        metrics.BATCH_EVENTS.observe(len(events))
+        if begun.attempts == 1:
+            metrics.QUEUE_WAIT.observe(max(0.0, self._now() - begun.first_seen))
         with self._leases.hold(batch_id):
             return self._settle(batch_id, begun, self._ingest(events, begun.attempts, begun.first_seen))
 
@@ -120,6 +124,7 @@ class Batches:
             ours = self._ledger.settle(batch_id, result, self._now(), successors=successors)
         # Where another delivery of the same message was faster, its retries travel already.
         self._publish(successors if ours else self._open_overtaken(again, begun))
+        metrics.count_events(result, [one.reason for one in dead] if result["dead"] else [])
         for letter in dead if result["dead"] else ():
             log.warning("event_dead", **_named(letter.event), reason=letter.reason, error=letter.error)
         for retry in again:

@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from worker import metrics
 from worker.core.fingerprints import Fingerprint
 from worker.services.helpers import helped_thread
 from worker.services.room import Room
@@ -49,8 +50,11 @@ class Decoders:
         """Hash a picture, and raise what `fingerprint` raises."""
         with self._watched():
             pixels = self._count_pixels(body)
-        with self._room.take(max(pixels, self._share)), self._watched():
-            return self._fingerprint(body)
+        with ExitStack() as room:
+            with metrics.DECODE_WAIT.time():
+                room.enter_context(self._room.take(max(pixels, self._share)))
+            with self._watched(), metrics.DECODE_AND_HASH.time():
+                return self._fingerprint(body)
 
     def hanging(self) -> set[int]:
         """The threads (`threading.get_ident()`) whose decode hangs: its own, or one that helps it with its batch."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from contract import LookalikeError
+from worker import metrics
 from worker.core.errors import Permanent, Rejected, RowsRejected, Transient
 from worker.core.outcomes import explain
 from worker.ports import Row, VectorIndex
@@ -90,8 +91,10 @@ class GroupWriter:
 
     def _upsert(self, rows: Sequence[Row], deadline: float) -> Mapping[Row, RowsRejected]:
         """Write rows, and find those that are refused."""
+        metrics.UPSERT_ROWS.observe(len(rows))
         try:
-            self._index.upsert(rows)
+            with metrics.UPSERT.time():
+                self._index.upsert(rows)
         except RowsRejected as error:
             if len(rows) == 1:
                 return {rows[0]: error}
