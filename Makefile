@@ -94,7 +94,7 @@ bench-restarts: $(INSTALLED) ## Measure what a rolling restart of the workers co
 lock: $(INSTALLED) ## Choose the newest versions that fit, and write the hash-pinned requirements
 	$(BIN)/$(LOCK) --upgrade requirements/build.in -o requirements/build.txt
 	$(BIN)/$(LOCK) --upgrade pyproject.toml -o requirements/client.txt
-	$(BIN)/$(LOCK) --upgrade --extra worker --extra listener pyproject.toml requirements/worker.in -o requirements/worker.txt
+	$(BIN)/$(LOCK) --upgrade --extra worker --extra listener --extra otel pyproject.toml requirements/worker.in -o requirements/worker.txt
 	$(BIN)/$(LOCK) --upgrade --extra dev pyproject.toml requirements/worker.in -o requirements/dev.txt
 	$(BIN)/$(LOCK) --upgrade --overrides requirements/bench-overrides.in requirements/bench.in -o requirements/bench.txt
 

@@ -159,6 +159,7 @@ class DeadLetter:
         attempts: how many times a worker began on it.
         first_seen: when it was enqueued, ISO 8601 in UTC.
         last_seen: when it was given up, ISO 8601 in UTC.
+        trace_id: by which the log lines about it can be found; None in letters of before there was one.
     """
 
     event: Any
@@ -167,6 +168,7 @@ class DeadLetter:
     attempts: int
     first_seen: str
     last_seen: str
+    trace_id: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields under their names, ready for JSON."""

@@ -56,7 +56,7 @@ def _of(module: str, names: str) -> tuple[str, ...]:
 
 
 SECTIONS: Final = (
-    Section("The client", "`from producer import Client`", _of("producer", "Client ClientSettings")),
+    Section("The client", "`from producer import Client`", _of("producer", "Client ClientSettings traced")),
     Section(
         "Events and queries",
         "What is given to a client; mappings of the same fields do as well. `from contract import UploadEvent`",

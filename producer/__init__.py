@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from producer.errors import Interrupted, InvalidEvent, PartlyEnqueued, TaskFailed
     from producer.settings import ClientSettings, SettingsError
     from producer.status import Status
+    from producer.tracing import traced
 else:
     _HOMES = {
         "Client": "producer.client",
@@ -39,6 +40,7 @@ else:
         "SettingsError": "producer.settings",
         "Status": "producer.status",
         "TaskFailed": "producer.errors",
+        "traced": "producer.tracing",
     }
 
     def __getattr__(name: str) -> object:
@@ -64,4 +66,5 @@ __all__ = [
     "Status",
     "TaskFailed",
     "UploadEvent",
+    "traced",
 ]

@@ -11,6 +11,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
 
 from contract import QUEUES, LookalikeError, ServiceUnavailable
+from producer import tracing
 from producer.arguments import Arguments, readable
 from producer.errors import TaskFailed, vendor_errors
 
@@ -48,9 +49,15 @@ class Calls:
 
     def _send(self, task: str, arguments: Arguments, *, expires: float | None = None) -> AsyncResult[Any]:
         queue = QUEUES[task]
-        with _celery_errors(f"publishing to the queue {queue!r}"):
+        task_id = tracing.new_task_id()
+        with (
+            _celery_errors(f"publishing to the queue {queue!r}"),
+            tracing.span(task, "PRODUCER", {"messaging.destination.name": queue}),
+        ):
             return self._app.send_task(
                 task,
+                task_id=task_id,
+                headers=tracing.headers_for(task_id),
                 kwargs=arguments,
                 kwargsrepr=readable(arguments),
                 queue=queue,

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -562,7 +563,7 @@ class Client(LongJobs):
         await self.aclose()
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._connections.executor, call)
+        return await asyncio.get_running_loop().run_in_executor(self._connections.executor, copy_context().run, call)
 
     def _connect(self) -> None:
         self._connections = Connections(self._settings)

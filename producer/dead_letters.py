@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
-from uuid import uuid4
 
 from contract import MAX_EVENTS, InvalidMessage, Overloaded, ServiceUnavailable, decode_event
+from producer import tracing
 from producer.backpressure import Backpressure
 from producer.errors import PartlyEnqueued
 from producer.ledger import Ledger
@@ -142,7 +142,7 @@ class DeadLetters:
 
     def _replay(self, letters: Iterable[StoredLetter], before: int) -> int:
         events = {stored.id: stored.letter.event for stored in letters}
-        batch = self._ledger.reopen(str(uuid4()), events, self._clock())
+        batch = self._ledger.reopen(tracing.new_task_id(), events, self._clock())
         if batch is None:
             return 0
         size = len(batch.events)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import uuid4
 
 from celery import Celery
 
 from contract import INGEST, VERSION, ServiceUnavailable
+from producer import tracing
 from producer.errors import vendor_errors
 from producer.ledger import Batch, Ledger
 from producer.queues import queue_lengths
@@ -49,7 +49,7 @@ class Publisher:
             Overloaded: too many events are outstanding.
             ServiceUnavailable: Redis or the broker did not take it. In both cases nothing is accepted.
         """
-        batch = Batch(str(uuid4()), events)
+        batch = Batch(tracing.new_task_id(), events)
         try:
             outstanding = self._ledger.record(batch, self._clock())
             self.publish(batch)
@@ -80,13 +80,21 @@ class Publisher:
         Raises:
             ServiceUnavailable: the broker did not take it. The ledger still holds it.
         """
-        with vendor_errors(f"publishing to the queue {batch.queue!r}"):
+        attributes: dict[str, str | int] = {
+            "messaging.destination.name": batch.queue,
+            "messaging.batch.message_count": len(batch.events),
+        }
+        with (
+            vendor_errors(f"publishing to the queue {batch.queue!r}"),
+            tracing.span("enqueue", "PRODUCER", attributes),
+        ):
             self._app.send_task(
                 INGEST,
                 kwargs={"events": list(batch.events), "version": VERSION},
                 kwargsrepr=_readable(batch.events),
                 queue=batch.queue,
                 task_id=batch.id,
+                headers=tracing.headers_for(batch.id),
                 countdown=countdown or None,
                 ignore_result=not answer,
                 # A batch that is handed back is a message in its own right, not a child whose result is asked for.

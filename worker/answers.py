@@ -37,6 +37,7 @@ from contract.audit import (
 )
 from contract.duplicates import DuplicatesResult, decode_duplicates
 from contract.thumbnails import ThumbnailsResult, decode_thumbnails
+from producer import tracing
 from producer.decisions import Decisions
 from worker import metrics
 from worker.adapters.job_state import RedisJobState
@@ -222,7 +223,7 @@ class Answers:
 
     def _answer(self, name: str, queries: Sequence[Query], options: SearchOptions) -> list[list[Match]]:
         begun = time.monotonic()
-        with metrics.SEARCH.time():
+        with metrics.SEARCH.time(), tracing.span("search", attributes={"queries": len(queries)}):
             results = self._searches[name](queries, options)
         milliseconds = round((time.monotonic() - begun) * 1000, 1)
         metrics.QUERIES.inc(len(queries))

@@ -5,16 +5,16 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from celery import Task, signals
 from celery.concurrency.prefork import TaskPool as ProcessPool
 
 from contract import SEARCH_QUEUE, SWEEP, LookalikeError
-from producer import logs, secret_files
+from producer import logs, secret_files, tracing
 from producer.app import make_app
 from producer.consumption import Consumption
 from producer.publisher import Publisher
@@ -25,8 +25,6 @@ from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
-# When the tasks at hand began, by their ids.
-_begun: Final[dict[str, float]] = {}
 _FLOWER_PASSWORD: Final = "FLOWER_BASIC_AUTH"  # noqa: S105 - a name
 
 
@@ -38,6 +36,15 @@ def _settings_errors() -> Iterator[None]:
     except (SettingsError, secret_files.SecretFileError) as error:
         sys.exit(f"lookalike: {error}")
 
+
+class _Running(NamedTuple):
+    """A task at hand: when it began, by the monotonic clock, and what ends with it."""
+
+    begun: float
+    stack: ExitStack
+
+
+_running: Final[dict[str, _Running]] = {}
 
 with _settings_errors():
     app = make_app("lookalike", ClientSettings.from_env())
@@ -86,6 +93,7 @@ def _begin_in_threads(sender: Any, **_: Any) -> None:
 
 
 def _begin() -> None:
+    tracing.configure("lookalike-worker")
     # What was imported stays. Unless the collector is told so, it looks through all of it again after every few calls
     # of a hundred queries, for some 80 ms of processor time.
     gc.freeze()
@@ -124,8 +132,11 @@ def _serve(settings: LogSettings) -> None:
 
 @signals.task_prerun.connect
 def _bind(task_id: str, task: "Task[Any, Any]", kwargs: dict[str, Any], **_: Any) -> None:
-    _begun[task_id] = time.monotonic()
     structlog.contextvars.clear_contextvars()
+    trace, stack = tracing.of_task(task_id, task.request.get(tracing.HEADER)), ExitStack()
+    stack.enter_context(tracing.within(trace))
+    stack.enter_context(tracing.span(task.name, "CONSUMER", parent=trace))
+    _running[task_id] = _Running(time.monotonic(), stack)
     structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name, company_id=logs.companies(kwargs))
 
 
@@ -138,9 +149,10 @@ def _log_failure(exception: BaseException, **_: Any) -> None:
 
 @signals.task_postrun.connect
 def _unbind(task_id: str, task: "Task[Any, Any]", state: str | None = None, **_: Any) -> None:
-    begun = _begun.pop(task_id, None)
-    if begun is not None:
-        metrics.count_task(task.name, state or "UNKNOWN", time.monotonic() - begun)
+    running = _running.pop(task_id, None)
+    if running is not None:
+        running.stack.close()
+        metrics.count_task(task.name, state or "UNKNOWN", time.monotonic() - running.begun)
     structlog.contextvars.clear_contextvars()
 
 
@@ -154,6 +166,7 @@ def _stop(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     runtimes.close()
+    tracing.flush()
 
 
 @signals.worker_shutdown.connect

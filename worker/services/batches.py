@@ -1,6 +1,5 @@
 """What becomes of a message: its events' outcomes written down where they last, before it is acknowledged."""
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, cast
@@ -17,6 +16,7 @@ from contract import (
     ServiceUnavailable,
     decode_ingest,
 )
+from producer import tracing
 from producer.ledger import Batch, Begun, DeadLettersFull, Ledger
 from worker import metrics
 from worker.core.errors import Busy
@@ -133,6 +133,7 @@ class Batches:
         return result
 
     def _letters(self, dead: Sequence[Dead], begun: Begun, *, attempts: int) -> list[DeadLetter]:
+        trace = tracing.current()
         return [
             DeadLetter(
                 event=one.event,
@@ -141,6 +142,7 @@ class Batches:
                 attempts=attempts,
                 first_seen=_iso(begun.first_seen),
                 last_seen=_iso(self._now()),
+                trace_id=trace.trace_id if trace else None,
             )
             for one in dead
         ]
@@ -194,7 +196,7 @@ def _successors(again: Sequence[Retry], begun: Begun) -> list[Batch]:
 
 
 def _successor(events: Sequence[Any], attempts: int, delay: float, queue: str, deaths: int = 0) -> Batch:
-    return Batch(str(uuid.uuid4()), events, attempts, delay, queue, deaths)
+    return Batch(tracing.new_task_id(), events, attempts, delay, queue, deaths)
 
 
 def _named(event: object) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from producer import tracing
 from worker import metrics
 from worker.core.fingerprints import Fingerprint
 from worker.services.helpers import helped_thread
@@ -53,7 +54,7 @@ class Decoders:
         with ExitStack() as room:
             with metrics.DECODE_WAIT.time():
                 room.enter_context(self._room.take(max(pixels, self._share)))
-            with self._watched(), metrics.DECODE_AND_HASH.time():
+            with self._watched(), metrics.DECODE_AND_HASH.time(), tracing.span("decode_and_hash"):
                 return self._fingerprint(body)
 
     def hanging(self) -> set[int]:

@@ -15,6 +15,7 @@ from uuid import uuid4
 import structlog
 
 from contract import LookalikeError, Reason, UploadEvent, row_id
+from producer import tracing
 from worker import metrics
 from worker.core.errors import IdCollision, ObjectMissing
 from worker.core.fingerprints import Fingerprint
@@ -332,7 +333,7 @@ class Ingest:
         """Read an object and hash it: its hashes, and its CRC-64. There is room for its bytes from before to after."""
         deadline = self._monotonic() + self._budget.each
         with self._room.reservation(deadline) as reserve:
-            with metrics.DOWNLOAD.time():
+            with metrics.DOWNLOAD.time(), tracing.span("download"):
                 download = self._objects.get(key, deadline, reserve)
             metrics.DOWNLOADED_BYTES.inc(len(download.body))
             return self._fingerprint(download.body), download.crc

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from contract import LookalikeError
+from producer import tracing
 from worker import metrics
 from worker.core.errors import Permanent, Rejected, RowsRejected, Transient
 from worker.core.outcomes import explain
@@ -93,7 +94,7 @@ class GroupWriter:
         """Write rows, and find those that are refused."""
         metrics.UPSERT_ROWS.observe(len(rows))
         try:
-            with metrics.UPSERT.time():
+            with metrics.UPSERT.time(), tracing.span("upsert", attributes={"rows": len(rows)}):
                 self._index.upsert(rows)
         except RowsRejected as error:
             if len(rows) == 1:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contract import QUARANTINE_QUEUE, InvalidMessage, Reason, UploadEvent
+from producer import tracing
 from producer.ledger import Batch, Begun, Ledger
 from tests.contract.worker.outbox import Outbox
 from worker.core.errors import Busy
@@ -77,11 +78,12 @@ def test_counts_add_up_and_the_batch_is_closed(ledger: Ledger, batches: Batches,
 
 
 def test_a_dead_letter_says_everything(ledger: Ledger, batches: Batches, script: Script) -> None:
-    """Event, reason, error, attempts, and the times of its acceptance and its end."""
+    """Event, reason, error, attempts, the times of its acceptance and its end, and the trace."""
     ledger.record(Batch("b", message(1)["events"]), NOW - 100)
     ledger.begin(Batch("b", message(1)["events"]), NOW - 50)  # a worker that was killed
     script.outcomes = [Dead(event(1).model_dump(), Reason.TOO_LARGE, "99 bytes")]
-    batches("b", message(1))
+    with tracing.within(tracing.Trace("ab" * 16, "cd" * 8)):
+        batches("b", message(1))
     assert [letter.as_dict() for letter in ledger.dead_letters()] == [
         {
             "event": {"object_key": "1.jpg", "meta_id": 1, "company_id": 1},
@@ -90,6 +92,7 @@ def test_a_dead_letter_says_everything(ledger: Ledger, batches: Batches, script:
             "attempts": 2,
             "first_seen": "2027-01-15T07:58:20.000+00:00",
             "last_seen": "2027-01-15T08:00:00.000+00:00",
+            "trace_id": "ab" * 16,
         }
     ]
 

@@ -19,8 +19,9 @@ from producer.dead_letters import ReplayInterrupted, ReplayResult
 from producer.selection import Selection, StoredLetter
 
 EVENT = {"object_key": "a\x1b[31m.jpg", "meta_id": 1, "company_id": 7}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 FIRST, LAST = "2026-01-01T00:00:00.000+00:00", "2026-01-01T01:00:00.000+00:00"
-LETTER = StoredLetter("5-0", DeadLetter(EVENT, Reason.NOT_FOUND, "no object", 3, FIRST, LAST))
+LETTER = StoredLetter("5-0", DeadLetter(EVENT, Reason.NOT_FOUND, "no object", 3, FIRST, LAST, TRACE))
 ODD = StoredLetter("6-0", DeadLetter([1, "x"], Reason.INVALID, "not\nan object", 1, "first", "last"))
 
 
@@ -126,6 +127,7 @@ def test_list(run: Run, dead: InMemoryLetters) -> None:
             "attempts": 3,
             "first_seen": FIRST,
             "last_seen": LAST,
+            "trace_id": TRACE,
         }
     ] * 2
     assert dead.selections == [Selection()]
@@ -212,13 +214,14 @@ def test_show(run: Run) -> None:
     """A letter whole, a field a line; in JSON one object a line."""
     result = run("show", "6-0", "5-0")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[:7] == [
+    assert result.stdout.splitlines()[:8] == [
         "id          5-0",
         "reason      not_found",
         "error       no object",
         "attempts    3",
         f"first_seen  {FIRST}",
         f"last_seen   {LAST}",
+        f"trace_id    {TRACE}",
         'event       {"object_key": "a\\u001b[31m.jpg", "meta_id": 1, "company_id": 7}',
     ]
     assert json.loads(run("show", "6-0", "--json").stdout) == ODD.as_dict()

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pymilvus import MilvusClient, MilvusException
 
 from contract import Profile
+from producer import tracing
 from worker.adapters.milvus.collection import Collection
 from worker.adapters.milvus.connection import MilvusConnection, is_changed, is_rejected, milvus_errors
 from worker.adapters.milvus.paging import LARGEST_KEY, MOST, Entity, next_page
@@ -84,7 +85,7 @@ class MilvusIndex:
                     output_fields=_ROW_FIELDS,
                     partition_names=partition_names(partitions, keys.values()),
                     consistency_level=consistency(fresh),
-                    timeout=self._settings.milvus_timeout,
+                    **self._call(),
                 )
         except CollectionMissing:
             return {}
@@ -100,14 +101,14 @@ class MilvusIndex:
                         self.collection,
                         [entities[row] for row in group],
                         partition_name=partition,
-                        timeout=self._settings.milvus_timeout,
+                        **self._call(),
                     )
 
     def delete(self, keys: Mapping[int, int]) -> None:
         """Delete rows by primary key, given with their companies."""
         with suppress(CollectionMissing), self._ready() as (client, partitions):
             for partition, ids in by_partition(partitions, keys).items():
-                client.delete(self.collection, ids=ids, partition_name=partition, timeout=self._settings.milvus_timeout)
+                client.delete(self.collection, ids=ids, partition_name=partition, **self._call())
 
     def search(
         self, vectors: Sequence[bytes], scope: Scope, limit: int, without: Iterable[int] = ()
@@ -130,7 +131,7 @@ class MilvusIndex:
                     search_params={"metric_type": METRIC, "params": parameters},
                     **_of_tenant(partitions, scope.company_id, _good(scope), unlike(without)),
                     consistency_level=consistency(scope.fresh),
-                    timeout=self._settings.milvus_timeout,
+                    **self._call(),
                 )
         except CollectionMissing:
             self._require_nothing_indexed()
@@ -222,12 +223,20 @@ class MilvusIndex:
         except CollectionMissing:
             return 0
 
+    def _call(self) -> dict[str, Any]:
+        """What all calls have: their deadline, and the trace that they belong to, which Milvus logs them under."""
+        trace = tracing.current()
+        return {
+            "timeout": self._settings.milvus_timeout,
+            "client_request_id": "" if trace is None else trace.trace_id,
+        }
+
     def _count_in(self, client: MilvusClient, name: str, *, fresh: bool, **options: Any) -> int:
         counted = client.query(
             name,
             output_fields=["count(*)"],
             consistency_level=consistency(fresh),
-            timeout=self._settings.milvus_timeout,
+            **self._call(),
             **options,
         )
         return int(counted[0]["count(*)"])
@@ -243,7 +252,7 @@ class MilvusIndex:
                 limit=MOST,
                 **_of_tenant(partitions, company_id, *expressions),
                 consistency_level=consistency(fresh),
-                timeout=self._settings.milvus_timeout,
+                **self._call(),
             )
         return found
 
