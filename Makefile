@@ -7,7 +7,7 @@ COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest browser chaos format reference fuzz-hash sanitize-hash bench \
+.PHONY: help install demo test lint types architecture pytest browser servers chaos compose format reference fuzz-hash sanitize-hash bench \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -27,7 +27,7 @@ $(INSTALLED): requirements/build.txt requirements/dev.txt pyproject.toml worker/
 demo: $(INSTALLED) ## Start everything, ingest real pictures, search, show what was found, stop
 	$(BIN)/lookalike demo
 
-test: lint types architecture browser pytest ## Everything that must hold: lint, types, architecture, tests
+test: lint types architecture browser servers pytest ## Everything that must hold: lint, types, architecture, tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -51,6 +51,17 @@ browser: ## Install Debian's Chromium, for the tests of pages, where there is no
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get -qq update; \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium >/dev/null; }; } || \
 		echo "No Chromium: the tests of pages are skipped. To have them: apt-get install chromium"
+
+# Debian would start their daemons, which a policy-rc.d refuses.
+servers: ## Install Debian's Prometheus, for the tests of metrics, where it is missing and root may
+	@command -v prometheus >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get -qq update; \
+		test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }; \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends prometheus >/dev/null; }; } || \
+		echo "No Prometheus: its tests are skipped. To have them: apt-get install prometheus"
+
+compose: $(INSTALLED) ## Run docker-compose.yml for real, with stand-in images (root; docker.io, docker-compose, debootstrap)
+	$(BIN)/python -m tests.compose $(ARGS)
 
 chaos: $(INSTALLED) ## Break the stack in every way under load, and check what became of each event; ARGS="--list"
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ import pytest
 import yaml
 from celery.bin.base import CLIContext
 from celery.bin.celery import celery
+from typer.main import get_command
 
 from contract import ALL_QUEUES
 from producer.app import make_app
+from producer.cli.program import program
 from producer.settings import ClientSettings
 from worker.settings import WorkerSettings
 
@@ -26,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
-WORKERS = [name for name in OURS if SERVICES[name]["command"][3] == "worker"]
+CELERY = [name for name in OURS if SERVICES[name]["command"][0] == "celery"]
+WORKERS = [name for name in CELERY if SERVICES[name]["command"][3] == "worker"]
 OTHERS = [name for name in SERVICES if name not in OURS]
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
@@ -41,7 +46,9 @@ OFFERED = dict(re.findall(r"(?m)^# ([A-Z_]+)=(.*)$", ENV_EXAMPLE))
 
 CREDENTIALS = {"OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"}
 SETTINGS = {f"LOOKALIKE_{name.upper()}" for name in WorkerSettings.model_fields}
-GIVEN = {**ASKED, "OSS_ACCESS_KEY_ID": "an-id", "OSS_ACCESS_KEY_SECRET": "a-secret"}
+# What Milvus may take of the host: for Compose alone.
+RESOURCES = {"MILVUS_CPUS", "MILVUS_MEMORY"}
+SECRETS: dict[str, dict[str, str]] = COMPOSE["secrets"]
 
 SECONDS = {"s": 1, "m": 60}
 
@@ -56,8 +63,11 @@ def environment(service: str, given: dict[str, str]) -> dict[str, str]:
     container = {}
     for name, value in SERVICES[service].get("environment", {}).items():
         required = re.fullmatch(r"\$\{([A-Z_]+):\?[^}]+\}", str(value))
+        optional = re.fullmatch(r"\$\{([A-Z_]+):-([^}]*)\}", str(value))
         if required:
             container[name] = given[required[1]]
+        elif optional:
+            container[name] = given.get(optional[1], optional[2])
         elif value is not None:
             container[name] = str(value)
         elif name in given:
@@ -82,6 +92,22 @@ def parsed(arguments: list[str]) -> click.Context:
     return found.make_context(command, rest, parent=group)
 
 
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of secrets that the script makes."""
+    deploy = tmp_path_factory.mktemp("tree") / "deploy"
+    shutil.copytree(ROOT / "deploy", deploy, ignore=shutil.ignore_patterns("secrets"))
+    given = {"PATH": os.environ["PATH"], "OSS_ACCESS_KEY_ID": "an-id", "OSS_ACCESS_KEY_SECRET": "a-secret"}
+    for _ in range(2):  # the second time it finds all of it there
+        subprocess.run(["/bin/sh", "make-secrets.sh"], cwd=deploy, env=given, check=True, capture_output=True)
+    return deploy / "secrets"
+
+
+def in_container(service: str, given: dict[str, str], secrets: Path) -> dict[str, str]:
+    """The environment, with the secrets where this machine has them."""
+    return {name: value.replace("/run/secrets", str(secrets)) for name, value in environment(service, given).items()}
+
+
 def health(service: str) -> list[str]:
     """The command of a service's health check."""
     kind, *command = SERVICES[service]["healthcheck"]["test"]
@@ -91,12 +117,12 @@ def health(service: str) -> list[str]:
 
 def test_who_is_who() -> None:
     """The services are those that the other tests speak of."""
-    assert OURS == ["ingest", "quarantine", "search", "beat", "flower"]
+    assert OURS == ["ingest", "quarantine", "search", "beat", "listener", "exporter", "flower"]
     assert WORKERS == ["ingest", "quarantine", "search"]
-    assert OTHERS == ["redis", "milvus", "etcd", "minio"]
+    assert OTHERS == ["redis", "milvus", "etcd", "minio", "prometheus", "grafana"]
 
 
-@pytest.mark.parametrize("service", OURS)
+@pytest.mark.parametrize("service", CELERY)
 def test_celery_accepts_each_command(service: str) -> None:
     """Celery parses each command of ours whole: no option is unknown, no argument is left over."""
     context = parsed(SERVICES[service]["command"])
@@ -107,8 +133,17 @@ def test_celery_accepts_each_command(service: str) -> None:
 def test_each_command_is_what_the_documents_promise() -> None:
     """Whoever starts workers by hand, as the README says, runs what Compose runs."""
     readme = (ROOT / "README.md").read_text()
-    for service in OURS:
+    for service in CELERY:
         assert shlex.join(SERVICES[service]["command"]) in readme
+
+
+@pytest.mark.parametrize("service", ["listener", "exporter"])
+def test_our_program_accepts_its_commands(service: str) -> None:
+    """Each option is one that the command has."""
+    name, command, *options = SERVICES[service]["command"]
+    assert name == "lookalike"
+    known = {option for one in get_command(program).commands[command].params for option in one.opts}  # type: ignore[attr-defined]
+    assert {option for option in options if option.startswith("--")} <= known
 
 
 def test_the_workers_consume_every_queue() -> None:
@@ -135,11 +170,11 @@ def test_workers_scale(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["ingest", "beat", "flower"])
-def test_the_application_loads_with_what_compose_gives(service: str) -> None:
+def test_the_application_loads_with_what_compose_gives(service: str, secrets: Path) -> None:
     """`-A worker` finds the application, and it needs nothing that the container does not have."""
     finished = subprocess.run(
         [sys.executable, "-m", *SERVICES[service]["command"][:3], "inspect", "--list"],
-        env={"PATH": os.environ["PATH"], **environment(service, GIVEN)},
+        env={"PATH": os.environ["PATH"], **in_container(service, ASKED, secrets)},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -170,9 +205,9 @@ def test_flowers_pulse_is_a_page_of_flower() -> None:
     assert SERVICES["flower"]["ports"] == ["127.0.0.1:5555:5555"]
 
 
-@pytest.mark.parametrize("service", [name for name in SERVICES if name != "beat"])
-def test_every_service_that_answers_is_watched(service: str) -> None:
-    """Each service has a health check with its limits. Beat answers nobody."""
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_watched(service: str) -> None:
+    """Each service has a health check with its limits."""
     assert {"test", "interval", "timeout", "retries"} <= SERVICES[service]["healthcheck"].keys()
 
 
@@ -192,10 +227,91 @@ def test_dependencies_exist(service: str) -> None:
 
 def test_volumes_and_networks_are_declared_and_used() -> None:
     """Each volume and network that is named is declared, and the other way round; all data is in a named volume."""
-    volumes = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert volumes == COMPOSE["volumes"].keys() == set(OTHERS)
-    networks = {network for service in SERVICES.values() for network in service.get("networks", [])}
-    assert networks == COMPOSE["networks"].keys() | {"default"}
+    mounts = [volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", [])]
+    assert {source for source, *_ in mounts if "/" not in source} == COMPOSE["volumes"].keys() == set(OTHERS)
+    for source, _, *mode in (mount for mount in mounts if "/" in mount[0]):
+        assert (ROOT / source).is_dir()
+        assert mode == ["ro"]
+    networks = {network for service in SERVICES.values() for network in service["networks"]}
+    assert networks == COMPOSE["networks"].keys()
+    used = [
+        secret["source"] if isinstance(secret, dict) else secret
+        for one in SERVICES.values()
+        for secret in one.get("secrets", [])
+    ]
+    assert set(used) == SECRETS.keys()
+
+
+def test_only_what_speaks_to_the_world_is_on_a_network_with_a_way_out() -> None:
+    """Workers for OSS, the listener for a callback's key; and what is published, for Docker publishes no other way."""
+    assert {name for name, network in COMPOSE["networks"].items() if network is None} == {"outer"}
+    outside = {name for name, service in SERVICES.items() if "outer" in service["networks"]}
+    published = {name for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"listener", "flower", "grafana"}
+    assert outside == {*WORKERS, *published}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_container_has_more_than_it_needs(service: str) -> None:
+    """No capabilities, no way to new privileges, bounded processes, memory, processors and logs."""
+    found = SERVICES[service]
+    assert found["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in found["security_opt"]
+    assert {"pids_limit", "mem_limit", "cpus"} <= found.keys()
+    assert found["logging"]["options"].keys() == {"max-size", "max-file"}
+    if service not in {"milvus", "minio"}:  # which write beside their volumes
+        assert found["read_only"] is True
+
+
+def test_the_secrets_are_those_that_the_script_makes(secrets: Path) -> None:
+    """Each file that Compose asks for, not empty, for containers to read and for nobody else on the host to find."""
+    assert {path.name for path in secrets.iterdir()} == SECRETS.keys()
+    assert {secret["file"] for secret in SECRETS.values()} == {f"deploy/secrets/{name}" for name in SECRETS}
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    for path in secrets.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o444
+        assert path.read_text().strip()
+    drawn = [
+        (secrets / name).read_text() for name in SECRETS if not name.startswith(("oss_", "redis_users", "milvus_"))
+    ]
+    assert len(set(drawn)) == len(drawn)
+    assert "@" not in (secrets / "redis_users").read_text().replace("-@", "").replace("+@", "")
+
+
+def test_redis_is_told_the_digests_of_the_passwords(secrets: Path) -> None:
+    """Each user of the file is let in by the password that its containers are given."""
+    users = (secrets / "redis_users").read_text()
+    for role in ("worker", "producer", "monitor"):
+        password = (secrets / f"redis_{role}_password").read_text().strip()
+        assert f"user {role} on #{sha256(password.encode()).hexdigest()} " in users
+    assert users.startswith("user default off\n")
+
+
+def test_no_secret_stands_in_the_file() -> None:
+    """Every variable that is one names a file; nothing else looks like one."""
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|BASIC_AUTH", name):
+                assert value is None or re.fullmatch(r"/run/secrets/[a-z_]+", value), name
+
+
+def test_whoever_is_given_a_file_has_its_secret() -> None:
+    """And no container has a secret that it does not use."""
+    for name, service in SERVICES.items():
+        named = {value.rpartition("/")[2] for value in environment(name, ASKED).values() if "/run/secrets/" in value}
+        mounted = {one for one in service.get("secrets", []) if isinstance(one, str)}
+        if name != "redis":  # its command names it
+            assert named == mounted
+
+
+def test_prometheus_scrapes_whatever_serves() -> None:
+    """The services that Prometheus looks for are ours that tell figures, on the port that they are told."""
+    (job,) = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    serving = [name for name in OURS if name != "flower"]
+    assert sorted(found["names"]) == sorted(serving)
+    for name in serving:
+        assert SERVICES[name]["environment"]["LOOKALIKE_METRICS_PORT"] == str(found["port"])
 
 
 def test_nothing_is_published_beyond_this_host() -> None:
@@ -207,15 +323,18 @@ def test_nothing_is_published_beyond_this_host() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_addresses_lead_to_services_of_a_common_network(service: str) -> None:
     """Every host in a service's environment is another service that it can reach."""
-    own = set(SERVICES[service].get("networks", ["default"]))
+    own = set(SERVICES[service]["networks"])
     for value in environment(service, dict.fromkeys(ASKED, "")).values():
-        for host in re.findall(r"(?:^|://)([a-z]+):\d+", value):
-            assert own & set(SERVICES[host].get("networks", ["default"]))
+        for host in re.findall(r"(?:^|://|@)([a-z]+):\d+", value):
+            assert own & set(SERVICES[host]["networks"])
 
 
 @pytest.mark.parametrize("name", ASKED | OFFERED)
 def test_the_example_names_only_variables_that_exist(name: str) -> None:
     """Whoever fills in deploy/env.example is never ignored: the workers know the variable, and Compose hands it on."""
+    if name in RESOURCES:
+        assert f"${{{name}:-{OFFERED[name]}}}" in (ROOT / "docker-compose.yml").read_text()
+        return
     assert name in SETTINGS | CREDENTIALS
     for service in WORKERS:
         assert name in SERVICES[service]["environment"]
@@ -226,7 +345,7 @@ def test_compose_asks_for_what_the_example_lists() -> None:
     required = {}
     for service in WORKERS:
         for name, value in SERVICES[service]["environment"].items():
-            if value is not None and "$" in value:
+            if value is not None and ":?" in value:
                 assert value == f"${{{name}:?set {name}, see deploy/env.example}}"
                 required[name] = value
     assert required.keys() == ASKED.keys()
@@ -235,7 +354,8 @@ def test_compose_asks_for_what_the_example_lists() -> None:
 @pytest.mark.parametrize("service", WORKERS)
 def test_every_setting_reaches_the_workers(service: str) -> None:
     """Compose sets or hands on each variable that a worker reads, and no other."""
-    assert SERVICES[service]["environment"].keys() == SETTINGS | CREDENTIALS
+    named = {name.removesuffix("_FILE") for name in SERVICES[service]["environment"]}
+    assert named == SETTINGS | CREDENTIALS
 
 
 def test_the_dockerfile_sets_no_unknown_variable() -> None:
@@ -245,34 +365,40 @@ def test_the_dockerfile_sets_no_unknown_variable() -> None:
 
 @pytest.mark.parametrize("extra", [{}, OFFERED], ids=["as asked", "with all that is offered"])
 @pytest.mark.parametrize("service", WORKERS)
-def test_the_values_are_settings(service: str, extra: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_values_are_settings(
+    service: str, extra: dict[str, str], secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker accepts the environment that Compose makes for it."""
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    container = environment(service, GIVEN | extra)
+    container = in_container(service, ASKED | extra, secrets)
     for name, value in container.items():
         monkeypatch.setenv(name, value)
     settings = WorkerSettings.from_env()
     assert settings.milvus_uri == "http://milvus:19530"
-    assert settings.oss_bucket == GIVEN["LOOKALIKE_OSS_BUCKET"]
+    assert settings.oss_bucket == ASKED["LOOKALIKE_OSS_BUCKET"]
+    assert settings.milvus_token.startswith("root:")
+    password = (secrets / "redis_worker_password").read_text().strip()
+    assert settings.ledger_url == f"redis://worker:{password}@redis:6379/2"
 
 
 def test_what_is_offered_is_the_default() -> None:
     """A line of the example that is uncommented and not changed changes nothing."""
     defaults = {f"LOOKALIKE_{name.upper()}": field.default for name, field in WorkerSettings.model_fields.items()}
-    for name in OFFERED.keys() - CREDENTIALS - {"LOOKALIKE_DECODERS"}:
+    for name in OFFERED.keys() - CREDENTIALS - RESOURCES - {"LOOKALIKE_DECODERS"}:
         assert OFFERED[name] == str(defaults[name])
 
 
 def test_the_example_holds_no_credentials() -> None:
-    """A value left as it was is missed at the start, not refused by OSS later."""
-    assert {name: (ASKED | OFFERED)[name] for name in CREDENTIALS} == dict.fromkeys(CREDENTIALS, "")
+    """A key stands in a file; only what changes with it may come from the environment."""
+    assert (ASKED | OFFERED).keys() & CREDENTIALS == {"OSS_SESSION_TOKEN"}
+    assert OFFERED["OSS_SESSION_TOKEN"] == ""
 
 
-@pytest.mark.parametrize("service", ["flower", "beat"])
-def test_who_needs_no_secret_is_given_none(service: str) -> None:
-    """What faces a browser, and what only sends messages, knows where Redis is, and nothing else."""
-    assert SERVICES[service]["environment"] == COMPOSE["x-addresses"]
+@pytest.mark.parametrize("service", [name for name in OURS if name not in WORKERS])
+def test_who_needs_no_key_is_given_none(service: str) -> None:
+    """What faces a browser, and what only sends messages, knows nothing of OSS and Milvus."""
+    assert not [name for name in SERVICES[service]["environment"] if re.search("OSS|MILVUS", name)]
 
 
 @pytest.mark.parametrize("service", WORKERS)
@@ -287,14 +413,16 @@ def test_redis_keeps_what_it_acknowledged() -> None:
     server, *flags = SERVICES["redis"]["command"]
     assert server == "redis-server"
     assert dict(zip(flags[::2], flags[1::2], strict=True)) == {
+        "--aclfile": "/run/secrets/redis_users",
         "--appendonly": "yes",
         "--appendfsync": "everysec",
+        "--maxmemory": "1gb",
         "--maxmemory-policy": "noeviction",
         "--save": "",
-        "--protected-mode": "no",
     }
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
-    assert health("redis") == ["redis-cli", "-e", "ping"]
+    assert health("redis")[:2] == ["redis-cli", "-e"]
+    assert health("redis")[-1] == "ping"
 
 
 def test_milvus_is_one_of_the_safe_releases() -> None:
@@ -309,15 +437,22 @@ def test_the_stores_of_milvus_are_out_of_reach(store: str) -> None:
     """What Milvus keeps its data in, with keys that everyone knows, shares a network with Milvus alone."""
     (network,) = SERVICES[store]["networks"]
     assert COMPOSE["networks"][network] == {"internal": True}
-    there = {name for name, service in SERVICES.items() if network in service.get("networks", ["default"])}
+    there = {name for name, service in SERVICES.items() if network in service["networks"]}
     assert there == {"milvus", "etcd", "minio"}
 
 
-def test_minio_and_milvus_agree_on_the_keys() -> None:
-    """Milvus signs with the keys that MinIO was given."""
-    milvus, minio = SERVICES["milvus"]["environment"], SERVICES["minio"]["environment"]
-    assert milvus["MINIO_ACCESS_KEY_ID"] == minio["MINIO_ROOT_USER"]
-    assert milvus["MINIO_SECRET_ACCESS_KEY"] == minio["MINIO_ROOT_PASSWORD"]
+def test_milvus_is_told_its_keys_and_its_password(secrets: Path) -> None:
+    """It signs with the keys that MinIO was given, and begins with the password that the workers have."""
+    config = yaml.safe_load((secrets / "milvus_config").read_text())
+    assert config["minio"] == {
+        "accessKeyID": SERVICES["minio"]["environment"]["MINIO_ROOT_USER"],
+        "secretAccessKey": (secrets / "minio_root_password").read_text().strip(),
+    }
+    security = config["common"]["security"]
+    assert security["authorizationEnabled"] is True
+    assert (secrets / "milvus_token").read_text().strip() == f"root:{security['defaultRootPassword']}"
+    assert len(security["defaultRootPassword"]) <= 72  # Milvus takes no longer one
+    assert SERVICES["milvus"]["secrets"] == [{"source": "milvus_config", "target": "/milvus/configs/user.yaml"}]
 
 
 @pytest.mark.parametrize("service", OTHERS)
