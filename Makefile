@@ -7,7 +7,7 @@ COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest browser servers chaos compose format reference fuzz-hash sanitize-hash bench \
+.PHONY: help install demo test lint types architecture pytest browser servers chaos compose packages format reference fuzz-hash sanitize-hash bench \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -62,6 +62,9 @@ servers: ## Install Debian's Prometheus, for the tests of metrics, where it is m
 
 compose: $(INSTALLED) ## Run docker-compose.yml for real, with stand-in images (root; docker.io, docker-compose, debootstrap)
 	$(BIN)/python -m tests.compose $(ARGS)
+
+packages: $(INSTALLED) ## Build the packages and try them, clean, on Python 3.11 to 3.13; ARGS="--tests" runs the unit tests too
+	$(BIN)/python -m tests.packages $(ARGS)
 
 chaos: $(INSTALLED) ## Break the stack in every way under load, and check what became of each event; ARGS="--list"
 	$(BIN)/python -m tests.chaos $(ARGS)
