@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from devstack.errors import ServiceDied
-from devstack.plan import Workers
+from devstack.plan import Workers, metrics_port
 from devstack.programs import Kind, Program
 from devstack.stack import Stack
 
@@ -143,10 +143,15 @@ def _summary(stack: Stack, *, seconds: float, started: bool, moved: list[str]) -
 
 def _program(stack: Stack, program: Program, env: dict[str, str]) -> dict[str, Any]:
     return {
-        "address": env.get(_ADDRESS.get(program.kind, "")),
+        "address": env.get(_ADDRESS.get(program.kind, "")) or _metrics_url(stack, program),
         "pid": stack.pid(program.name),
         "log": str(stack.log(program.name)),
     }
+
+
+def _metrics_url(stack: Stack, program: Program) -> str | None:
+    port = stack.ports.get(metrics_port(program.name))
+    return None if port is None else f"http://127.0.0.1:{port}/metrics"
 
 
 def _wait(stack: Stack, interrupted: Event) -> None:

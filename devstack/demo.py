@@ -76,7 +76,11 @@ def run(console: Console, *, directory: Path | None = None, keep: bool = False) 
         raise StackError("a stack that is to be kept needs a folder: --dir D")
     with _stack(directory, keep=keep) as stack:
         _start(console, stack)
-        console.print(f"Flower shows the tasks at {stack.env['LOOKALIKE_FLOWER_URL']}/tasks while it runs.")
+        console.print(
+            f"Flower shows the tasks at {stack.env['LOOKALIKE_FLOWER_URL']}/tasks while it runs, to "
+            f"{stack.env['FLOWER_BASIC_AUTH']}.",
+            highlight=False,
+        )
         os.environ.update(stack.env)
         main_job(console)
         if keep:

@@ -8,7 +8,7 @@ from typing import Final
 from devstack import milvus, valkey
 from devstack.errors import StackError
 from devstack.identity import MARK
-from devstack.programs import FLOWER, Kind
+from devstack.programs import FLOWER, FLOWER_USER, Kind
 from devstack.state import State
 
 _PREFIX: Final = "LOOKALIKE_"
@@ -24,10 +24,13 @@ DEFINED: Final = frozenset(
         "LOOKALIKE_OSS_BUCKET",
         "LOOKALIKE_OSS_REGION",
         "LOOKALIKE_FLOWER_URL",
+        "FLOWER_BASIC_AUTH",
         "OSS_ACCESS_KEY_ID",
         "OSS_ACCESS_KEY_SECRET",
     }
 )
+# Each program has a port of its own.
+_METRICS_PORT: Final = "LOOKALIKE_METRICS_PORT"
 # Of temporary credentials, which the stack's are not.
 _SESSION_TOKEN: Final = "OSS_SESSION_TOKEN"  # noqa: S105 - a name
 _NO_PROXY: Final = ("no_proxy", "NO_PROXY")
@@ -50,6 +53,7 @@ def variables(state: State) -> dict[str, str]:
         found["LOOKALIKE_OSS_REGION"] = state.region
     if FLOWER in state.programs:
         found["LOOKALIKE_FLOWER_URL"] = f"http://127.0.0.1:{state.ports[FLOWER]}"
+        found["FLOWER_BASIC_AUTH"] = f"{FLOWER_USER}:{state.flower_password}"
     return found
 
 
@@ -69,7 +73,7 @@ def tuning(caller: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in caller.items()
-        if name.startswith(_PREFIX) and name not in DEFINED and name != MARK
+        if name.startswith(_PREFIX) and name not in DEFINED | {MARK, _METRICS_PORT}
     }
 
 

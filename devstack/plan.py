@@ -84,11 +84,11 @@ class Plan:
             case Kind.FLOWER:
                 return programs.make_flower(known.ports[name], directory)
             case Kind.BEAT:
-                return programs.make_beat(directory)
+                return programs.make_beat(directory, _metrics(name, known))
             case _:
                 queue = name.rstrip(digits)
                 threads = workers.search_concurrency if queue == SEARCH_QUEUE else workers.concurrency
-                return make_worker(name, queue, threads, directory)
+                return make_worker(name, queue, threads, directory, _metrics(name, known))
 
 
 def make_worker(
@@ -107,7 +107,18 @@ def ports_of(name: str) -> Sequence[str]:
         case Kind.VALKEY | Kind.OSS | Kind.FLOWER:
             return (name,)
         case _:
-            return ()
+            return (metrics_port(name),)
+
+
+def metrics_port(name: str) -> str:
+    """Name the port where a worker, or beat, tells its figures."""
+    return f"{name}_metrics"
+
+
+def _metrics(name: str, known: State) -> Mapping[str, str]:
+    """What has a program tell its figures; nothing where it was given no port for it."""
+    port = known.ports.get(metrics_port(name))
+    return {} if port is None else {"LOOKALIKE_METRICS_PORT": str(port)}
 
 
 def cores() -> int:

@@ -13,6 +13,7 @@ from contract import QUARANTINE_QUEUE
 from devstack import milvus, milvus_binary, valkey
 
 FLOWER: Final = "flower"
+FLOWER_USER: Final = "lookalike"
 BEAT: Final = "beat"
 # -P: a folder or file in the working directory never takes the place of an installed package.
 _PYTHON: Final = (sys.executable, "-P", "-m")
@@ -116,15 +117,21 @@ def make_worker(
 
 
 def make_flower(port: int, directory: Path) -> Program:
-    """Say how to run Flower."""
+    """Say how to run Flower. Its password is in the stack's variables."""
     command = ("celery", "-A", "worker", "flower", "--address=127.0.0.1", f"--port={port}")
     return Program(name=FLOWER, kind=Kind.FLOWER, command=(*_PYTHON, *command), directory=directory)
 
 
-def make_beat(directory: Path) -> Program:
+def make_beat(directory: Path, environment: Mapping[str, str] | None = None) -> Program:
     """Say how to run Celery's beat, which has the ledger swept."""
     command = ("celery", "-A", "worker", "beat", "-l", "info")
-    return Program(name=BEAT, kind=Kind.BEAT, command=(*_PYTHON, *command), directory=directory)
+    return Program(
+        name=BEAT,
+        kind=Kind.BEAT,
+        command=(*_PYTHON, *command),
+        directory=directory,
+        environment=dict(environment or {}),
+    )
 
 
 def node_name(worker: str) -> str:

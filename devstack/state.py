@@ -30,6 +30,7 @@ class State(BaseModel):
         bucket: the bucket of the OSS stand-in.
         region: what signatures name.
         valkey_password: None lets everyone on this machine in.
+        flower_password: made at the first start.
         ports: what for, and which.
         supervisor: the supervisord that was started last.
         programs: what it runs, in the order in which it was added.
@@ -45,6 +46,7 @@ class State(BaseModel):
     bucket: str = DEFAULT_BUCKET
     region: str = DEFAULT_REGION
     valkey_password: str | None = None
+    flower_password: str = Field(default_factory=lambda: secrets.token_urlsafe(12))
     ports: dict[str, int] = {}
     supervisor: ProcessId | None = None
     programs: dict[str, Program] = {}

@@ -255,9 +255,9 @@ def test_the_alerts_fire_where_they_should() -> None:
 
 
 def test_every_alert_says_what_to_do() -> None:
-    """Its link leads to a section of the operations guide."""
-    guide = (DEPLOY.parent / "docs" / "operations.md").read_text()
-    anchors = {f"docs/operations.md#{title.lower().replace(' ', '-')}" for title in re.findall(r"(?m)^#+ (.+)$", guide)}
+    """Its link leads to a section of the page about alerts."""
+    guide = (DEPLOY.parent / "docs" / "alerts.md").read_text()
+    anchors = {f"docs/alerts.md#{title.lower().replace(' ', '-')}" for title in re.findall(r"(?m)^#+ (.+)$", guide)}
     for rule in ALERTS:
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["annotations"]["runbook_url"] in anchors
