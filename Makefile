@@ -8,7 +8,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types architecture pytest browser servers chaos compose packages format reference fuzz-hash sanitize-hash bench \
-	bench-guarantees bench-restarts lock clean
+	bench-guarantees bench-restarts soak lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -104,6 +104,9 @@ bench-guarantees: $(INSTALLED) ## Measure what the guarantees cost, on a quiet m
 
 bench-restarts: $(INSTALLED) ## Measure what a rolling restart of the workers costs
 	$(BIN)/python -m benchmarks.restarts $(ARGS)
+
+soak: $(INSTALLED) ## Ten minutes of mixed load, a worker killed in each: what callers notice; ARGS="--minutes 2" is shorter
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 lock: $(INSTALLED) ## Choose the newest versions that fit, and write the hash-pinned requirements
 	$(BIN)/$(LOCK) --upgrade requirements/build.in -o requirements/build.txt

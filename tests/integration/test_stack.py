@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import oss2
 import psutil
 import pytest
@@ -322,6 +323,10 @@ def test_the_program_starts_workers_and_stops_everything(
     given = psutil.Process(found["programs"]["ingest1"]["pid"]).environ()
     assert given["LOOKALIKE_COLLECTION"] == "mine"
     assert given["LOOKALIKE_MILVUS_URI"] == found["programs"]["milvus"]["address"]
+    assert "lookalike_build_info" in httpx2.get(found["programs"]["ingest1"]["address"]).text
+    page = f"{found['programs']['flower']['address']}/tasks"
+    user, password = Stack(folder).env["FLOWER_BASIC_AUTH"].split(":")
+    assert [httpx2.get(page, auth=auth).status_code for auth in (None, (user, password))] == [401, 200]
 
     status = subprocess.run(
         ["/bin/sh", "-c", 'set -a; . "$1"; exec "$2" status --json', "sh", str(folder / "env"), PROGRAM],
