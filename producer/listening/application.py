@@ -25,6 +25,7 @@ from producer.listening.callback_signature import PublicKeys
 from producer.listening.counting import Counting
 from producer.listening.openapi import document
 from producer.oss_events import Delivery, Form, parse
+from producer.tracing import HEADER, traced
 
 log = structlog.get_logger(__name__)
 
@@ -163,6 +164,10 @@ class Listener:
         """Answer within the time limit, whatever happens, and count it. No answer tells what only the log should."""
 
         async def answer(request: Request) -> Response:
+            with traced(request.headers.get(HEADER)):
+                return await answer_in_trace(request)
+
+        async def answer_in_trace(request: Request) -> Response:
             begun = time.monotonic()
             try:
                 async with asyncio.timeout(self._rules.seconds):

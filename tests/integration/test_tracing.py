@@ -1,6 +1,7 @@
 """One trace from the producer's call through the workers and Milvus to what comes of it."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from devstack.pictures import photos
 from producer import Client, traced
+from producer.tracing import Trace
+from tests.integration.listening import Listening
 from tests.integration.processes import Worker, eventually, on_own_databases, settled
 from worker.adapters.oss import OssObjectStore
 
@@ -163,3 +166,17 @@ def test_spans_are_exported_as_one_tree(
     assert set().union(*(span["attributes"] for span in ours.values())) == {
         *("messaging.destination.name", "messaging.batch.message_count", "rows", "queries")
     }
+
+
+def test_a_delivery_goes_on_with_its_senders_trace(
+    worker_env: Mapping[str, str], ingest_worker: Worker, client: Client, tmp_path: Path
+) -> None:
+    """From the header of the request to the worker's lines about it, also through a batch that is shared."""
+    trace = Trace("5" * 31 + "e", "7" * 16)
+    event = {"events": [{"eventName": "ObjectCreated:PutObject", "oss": {"object": {"key": "traced/by-oss.jpg"}}}]}
+    with Listening(worker_env, tmp_path / "log") as listening:
+        answer = listening.post("/events", json.dumps(event).encode(), headers={"traceparent": trace.header})
+        assert answer.json()["accepted"] == 1
+    settled(client)
+    assert "batch_settled" in events(ingest_worker, trace.trace_id)
+    assert trace.trace_id in (tmp_path / "log").read_text()
