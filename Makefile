@@ -7,7 +7,7 @@ COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest browser chaos format reference fuzz-hash sanitize-hash bench \
+.PHONY: help install demo test lint types architecture pytest browser servers chaos format reference fuzz-hash sanitize-hash bench \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -27,7 +27,7 @@ $(INSTALLED): requirements/build.txt requirements/dev.txt pyproject.toml worker/
 demo: $(INSTALLED) ## Start everything, ingest real pictures, search, show what was found, stop
 	$(BIN)/lookalike demo
 
-test: lint types architecture browser pytest ## Everything that must hold: lint, types, architecture, tests
+test: lint types architecture browser servers pytest ## Everything that must hold: lint, types, architecture, tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -51,6 +51,20 @@ browser: ## Install Debian's Chromium, for the tests of pages, where there is no
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get -qq update; \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium >/dev/null; }; } || \
 		echo "No Chromium: the tests of pages are skipped. To have them: apt-get install chromium"
+
+# Debian would start their daemons, which a policy-rc.d refuses for as long as they are installed. Add packages here as
+# PACKAGE:COMMAND.
+SERVERS := rabbitmq-server:/usr/lib/rabbitmq/bin/rabbitmq-server redis-server:redis-server
+POLICY := /usr/sbin/policy-rc.d
+servers: ## Install Debian's servers that tests need, where they are missing and root may
+	@missing=""; for server in $(SERVERS); do \
+		command -v "$${server#*:}" >/dev/null || missing="$$missing $${server%%:*}"; done; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { \
+		test -e $(POLICY) || { ours=yes; printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY); }; \
+		apt-get -qq update; \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $$missing >/dev/null; \
+		failed=$$?; test -z "$$ours" || rm -f $(POLICY); test $$failed = 0; }; } || \
+		echo "The tests of$$missing are skipped. To have them: apt-get install$$missing"
 
 chaos: $(INSTALLED) ## Break the stack in every way under load, and check what became of each event; ARGS="--list"
 	$(BIN)/python -m tests.chaos $(ARGS)
