@@ -7,8 +7,8 @@ COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest browser servers chaos compose packages format reference fuzz-hash sanitize-hash bench \
-	bench-guarantees bench-restarts soak lock clean
+.PHONY: help install demo test lint types architecture pytest browser servers chaos compose packages restore format reference \
+	fuzz-hash sanitize-hash bench bench-guarantees bench-restarts soak lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -52,13 +52,19 @@ browser: ## Install Debian's Chromium, for the tests of pages, where there is no
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium >/dev/null; }; } || \
 		echo "No Chromium: the tests of pages are skipped. To have them: apt-get install chromium"
 
-# Debian would start their daemons, which a policy-rc.d refuses.
-servers: ## Install Debian's Prometheus, for the tests of metrics, where it is missing and root may
-	@command -v prometheus >/dev/null || { \
-		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get -qq update; \
-		test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }; \
-		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends prometheus >/dev/null; }; } || \
-		echo "No Prometheus: its tests are skipped. To have them: apt-get install prometheus"
+# Debian would start their daemons, which a policy-rc.d refuses for as long as they are installed. Add packages here as
+# PACKAGE:COMMAND.
+SERVERS := prometheus:prometheus rabbitmq-server:/usr/lib/rabbitmq/bin/rabbitmq-server redis-server:redis-server
+POLICY := /usr/sbin/policy-rc.d
+servers: ## Install Debian's servers that tests need, where they are missing and root may
+	@missing=""; for server in $(SERVERS); do \
+		command -v "$${server#*:}" >/dev/null || missing="$$missing $${server%%:*}"; done; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { \
+		test -e $(POLICY) || { ours=yes; printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY); }; \
+		apt-get -qq update; \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $$missing >/dev/null; \
+		failed=$$?; test -z "$$ours" || rm -f $(POLICY); test $$failed = 0; }; } || \
+		echo "The tests of$$missing are skipped. To have them: apt-get install$$missing"
 
 compose: $(INSTALLED) ## Run docker-compose.yml for real, with stand-in images (root; docker.io, docker-compose, debootstrap)
 	$(BIN)/python -m tests.compose $(ARGS)
@@ -114,6 +120,9 @@ lock: $(INSTALLED) ## Choose the newest versions that fit, and write the hash-pi
 	$(BIN)/$(LOCK) --upgrade --extra worker --extra listener --extra otel pyproject.toml requirements/worker.in -o requirements/worker.txt
 	$(BIN)/$(LOCK) --upgrade --extra dev pyproject.toml requirements/worker.in -o requirements/dev.txt
 	$(BIN)/$(LOCK) --upgrade --overrides requirements/bench-overrides.in requirements/bench.in -o requirements/bench.txt
+
+restore: $(INSTALLED) ## Back a stack up, destroy it, restore it and mend it, and check every row and event on the way
+	$(BIN)/python -m tests.restore $(ARGS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .devstack build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
