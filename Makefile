@@ -7,7 +7,7 @@ COMPARED := $(VENV)/.compared
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture pytest browser chaos format reference fuzz-hash sanitize-hash bench \
+.PHONY: help install demo test lint types architecture pytest browser chaos format reference fuzz-hash fuzz-tenants sanitize-hash audit bench \
 	bench-guarantees bench-restarts lock clean
 
 help: ## Show this list
@@ -64,6 +64,18 @@ reference: $(INSTALLED) ## Make docs/reference.md of the docstrings
 
 fuzz-hash: $(INSTALLED) ## Compare the fast hash with the reference on JPEGs, whole and broken; ARGS="--count 100000"
 	$(BIN)/python -W ignore -m tests.fuzz $(ARGS)
+
+fuzz-tenants: $(INSTALLED) ## Ask hostile questions of many companies: no answer may tell of another's; ARGS="--queries 100000"
+	$(BIN)/python -W ignore -m tests.fuzz_tenants $(ARGS)
+
+# In an environment of its own. It needs a vulnerability service, and says what it could not look up.
+AUDITED := requirements/client.txt requirements/worker.txt requirements/dev.txt
+audit: ## Look up the locked dependencies among known vulnerabilities; ARGS="--vulnerability-service osv"
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet 'pip-audit>=2.10,<3'; }
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes $(foreach file,$(AUDITED),--requirement $(file)) $(ARGS)
+
+deploy/redis/users.acl: devstack/acl.py $(INSTALLED)
+	$(BIN)/python -c 'from devstack import acl; print(acl.blank(), end="")' > $@
 
 SANITIZED := build/sanitized/_fasthash.abi3.so
 # The sanitizers have to be there before Python is.
