@@ -7,6 +7,7 @@ from types import ModuleType
 
 from celery import Celery
 
+from producer import tls
 from producer.settings import ClientSettings
 
 
@@ -46,6 +47,7 @@ def make_app(name: str, settings: ClientSettings) -> Celery:
         broker_read_url=settings.broker_url,
         broker_write_url=settings.broker_url,
         result_backend=settings.result_backend_url,
+        broker_use_ssl=tls.broker_options(settings.broker_url),
     )
     app.backend_cls = settings.result_backend_url
     return app
