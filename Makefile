@@ -8,7 +8,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types architecture pytest browser servers chaos compose packages restore format reference \
-	fuzz-hash sanitize-hash bench bench-guarantees bench-restarts soak lock clean
+	fuzz-hash fuzz-tenants sanitize-hash audit bench bench-guarantees bench-restarts soak lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -84,6 +84,18 @@ reference: $(INSTALLED) ## Make docs/reference.md of the docstrings
 
 fuzz-hash: $(INSTALLED) ## Compare the fast hash with the reference on JPEGs, whole and broken; ARGS="--count 100000"
 	$(BIN)/python -W ignore -m tests.fuzz $(ARGS)
+
+fuzz-tenants: $(INSTALLED) ## Ask hostile questions of many companies: no answer may tell of another's; ARGS="--queries 100000"
+	$(BIN)/python -W ignore -m tests.fuzz_tenants $(ARGS)
+
+# In an environment of its own. It needs a vulnerability service, and says what it could not look up.
+AUDITED := requirements/client.txt requirements/worker.txt requirements/dev.txt
+audit: ## Look up the locked dependencies among known vulnerabilities; ARGS="--vulnerability-service osv"
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet 'pip-audit>=2.10,<3'; }
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes $(foreach file,$(AUDITED),--requirement $(file)) $(ARGS)
+
+deploy/redis/users.acl: devstack/acl.py $(INSTALLED)
+	$(BIN)/python -c 'from devstack import acl; print(acl.blank(), end="")' > $@
 
 SANITIZED := build/sanitized/_fasthash.abi3.so
 # The sanitizers have to be there before Python is.

@@ -45,14 +45,15 @@ ask() {
     fi
 }
 
-for role in producer worker monitor; do
+for role in producer worker monitor listener admin; do
     keep "redis_${role}_password" "$(random)"
 done
 keep redis_users "$(sed \
-    -e "s/@producer@/$(digest redis_producer_password)/" \
-    -e "s/@worker@/$(digest redis_worker_password)/" \
-    -e "s/@monitor@/$(digest redis_monitor_password)/" \
-    -e '/^#/d' -e '/^$/d' "$here/redis/users.acl")"
+    -e "s/SHA256_OF_PRODUCER/$(digest redis_producer_password)/" \
+    -e "s/SHA256_OF_WORKER/$(digest redis_worker_password)/" \
+    -e "s/SHA256_OF_MONITOR/$(digest redis_monitor_password)/" \
+    -e "s/SHA256_OF_LISTENER/$(digest redis_listener_password)/" \
+    -e "s/SHA256_OF_ADMIN/$(digest redis_admin_password)/" "$here/redis/users.acl")"
 keep minio_root_password "$(random)"
 keep milvus_token "root:$(random)"
 keep milvus_config "$(cat <<END

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -45,6 +46,9 @@ def up(
     concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Threads in each of them.")] = 16,
     no_workers: Annotated[bool, typer.Option("--no-workers", help="Start the services only.")] = False,
     no_flower: Annotated[bool, typer.Option("--no-flower", help="Start no Flower, which shows tasks.")] = False,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="With TLS and a user for each role; needs the system's redis-server.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Start Valkey, Milvus, an OSS stand-in and workers on this machine.
@@ -53,7 +57,7 @@ def up(
     all is. Without --detach it runs until Ctrl-C.
     """
     wanted = None if no_workers else Workers(workers, concurrency, flower=not no_flower)
-    stack = Stack(directory, workers=wanted)
+    stack = Stack(directory, workers=wanted, secure=secure)
     ports = stack.ports if stack.env_file.exists() else {}
     ready = started = False
     with _interruptible() as interrupted:
@@ -142,8 +146,9 @@ def _summary(stack: Stack, *, seconds: float, started: bool, moved: list[str]) -
 
 
 def _program(stack: Stack, program: Program, env: dict[str, str]) -> dict[str, Any]:
+    address = env.get(_ADDRESS.get(program.kind, ""))
     return {
-        "address": env.get(_ADDRESS.get(program.kind, "")) or _metrics_url(stack, program),
+        "address": _public(address) if address else _metrics_url(stack, program),
         "pid": stack.pid(program.name),
         "log": str(stack.log(program.name)),
     }
@@ -152,6 +157,12 @@ def _program(stack: Stack, program: Program, env: dict[str, str]) -> dict[str, A
 def _metrics_url(stack: Stack, program: Program) -> str | None:
     port = stack.ports.get(metrics_port(program.name))
     return None if port is None else f"http://127.0.0.1:{port}/metrics"
+
+
+def _public(address: str) -> str:
+    """An address without its password."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def _wait(stack: Stack, interrupted: Event) -> None:

@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from devstack import milvus, valkey
+from devstack import acl, milvus, valkey
+from devstack.certificates import Certificates
 from devstack.errors import StackError
 from devstack.identity import MARK
 from devstack.programs import FLOWER, FLOWER_USER, Kind
@@ -20,6 +21,8 @@ DEFINED: Final = frozenset(
         "LOOKALIKE_RESULT_BACKEND_URL",
         "LOOKALIKE_LEDGER_URL",
         "LOOKALIKE_MILVUS_URI",
+        "LOOKALIKE_MILVUS_TOKEN",
+        "LOOKALIKE_MILVUS_CA",
         "LOOKALIKE_OSS_ENDPOINT",
         "LOOKALIKE_OSS_BUCKET",
         "LOOKALIKE_OSS_REGION",
@@ -34,26 +37,54 @@ _METRICS_PORT: Final = "LOOKALIKE_METRICS_PORT"
 # Of temporary credentials, which the stack's are not.
 _SESSION_TOKEN: Final = "OSS_SESSION_TOKEN"  # noqa: S105 - a name
 _NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+_DATABASES: Final = {
+    "LOOKALIKE_BROKER_URL": valkey.BROKER_DATABASE,
+    "LOOKALIKE_RESULT_BACKEND_URL": valkey.RESULT_DATABASE,
+    "LOOKALIKE_LEDGER_URL": valkey.LEDGER_DATABASE,
+}
 _LOOPBACK: Final = "127.0.0.1,localhost"
 
 
-def variables(state: State) -> dict[str, str]:
-    """Name the addresses and credentials of what the stack runs."""
-    found = {"OSS_ACCESS_KEY_ID": state.access_key_id, "OSS_ACCESS_KEY_SECRET": state.access_key_secret}
+def variables(state: State, role: str = acl.WORKER) -> dict[str, str]:
+    """Name the addresses and credentials of what the stack runs.
+
+    Args:
+        state: of the stack.
+        role: as whom a secure stack is used. Only a worker is told of Milvus and the bucket, and only a monitor of
+            Flower's password.
+    """
+    found = {}
     if Kind.VALKEY in state.programs:
-        port, password = state.ports[Kind.VALKEY], state.valkey_password
-        found["LOOKALIKE_BROKER_URL"] = valkey.url(port, valkey.BROKER_DATABASE, password)
-        found["LOOKALIKE_RESULT_BACKEND_URL"] = valkey.url(port, valkey.RESULT_DATABASE, password)
-        found["LOOKALIKE_LEDGER_URL"] = valkey.url(port, valkey.LEDGER_DATABASE, password)
+        for name, database in _DATABASES.items():
+            found[name] = _redis_url(state, database, role)
+    if Kind.FLOWER in state.programs:
+        found["LOOKALIKE_FLOWER_URL"] = f"http://127.0.0.1:{state.ports[FLOWER]}"
+    if Kind.FLOWER in state.programs and (role == acl.MONITOR or state.certificates is None):
+        found["FLOWER_BASIC_AUTH"] = f"{FLOWER_USER}:{state.flower_password}"
+    return found | _for_workers(state) if role == acl.WORKER else found
+
+
+def _redis_url(state: State, database: int, role: str) -> str:
+    port = state.ports[Kind.VALKEY]
+    if state.certificates is None:
+        return valkey.url(port, database, state.valkey_password)
+    authority = Certificates(state.certificates).authority
+    return valkey.secure_url(port, database, role, state.passwords[role], authority)
+
+
+def _for_workers(state: State) -> dict[str, str]:
+    found = {"OSS_ACCESS_KEY_ID": state.access_key_id, "OSS_ACCESS_KEY_SECRET": state.access_key_secret}
     if Kind.MILVUS in state.programs:
-        found["LOOKALIKE_MILVUS_URI"] = f"http://127.0.0.1:{state.ports[milvus.PROXY]}"
+        address = f"127.0.0.1:{state.ports[milvus.PROXY]}"
+        found["LOOKALIKE_MILVUS_URI"] = f"http://{address}"
+        if state.certificates is not None:
+            found["LOOKALIKE_MILVUS_URI"] = f"https://{address}"
+            found["LOOKALIKE_MILVUS_TOKEN"] = f"{milvus.USER}:{state.passwords[milvus.password_name(milvus.USER)]}"
+            found["LOOKALIKE_MILVUS_CA"] = str(Certificates(state.certificates).authority)
     if Kind.OSS in state.programs:
         found["LOOKALIKE_OSS_ENDPOINT"] = f"http://127.0.0.1:{state.ports[Kind.OSS]}"
         found["LOOKALIKE_OSS_BUCKET"] = state.bucket
         found["LOOKALIKE_OSS_REGION"] = state.region
-    if FLOWER in state.programs:
-        found["LOOKALIKE_FLOWER_URL"] = f"http://127.0.0.1:{state.ports[FLOWER]}"
-        found["FLOWER_BASIC_AUTH"] = f"{FLOWER_USER}:{state.flower_password}"
     return found
 
 

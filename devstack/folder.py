@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from devstack import environment, state, supervision
+from devstack import acl, environment, state, supervision
 from devstack.errors import StackError
+from devstack.private import write_private
 from devstack.state import State
 
 _PRIVATE: Final = 0o700
@@ -45,8 +46,11 @@ class Folder:
     def write(self, known: State) -> None:
         """Write everything that follows from the state, and the state itself."""
         config = supervision.render(self.path, known.socket, known.programs.values())
-        state.write_private(self.config_file, config)
-        state.write_private(self.env_file, environment.render(environment.variables(known)))
+        write_private(self.config_file, config)
+        write_private(self.env_file, environment.render(environment.variables(known)))
+        for role in acl.ROLES if known.certificates else ():
+            of_role = self.env_file.with_name(f"env.{role}")
+            write_private(of_role, environment.render(environment.variables(known, role)))
         state.save(self._state_file, known)
 
     @contextmanager

@@ -5,8 +5,9 @@ taken. Whatever is not set here has the default of Milvus.
 
 What listens where: the embedded etcd (clients and peers) on 127.0.0.1. The gRPC ports of the components, the proxy's
 among them, and the port for health and metrics listen on all addresses, because this version binds ":port" and has no
-setting for it; `ip` only decides under which address the components find each other. Authentication is off. On a
-machine that untrusted hosts can reach, a firewall has to keep them from these ports.
+setting for it; `ip` only decides under which address the components find each other. Authentication is off, but in a
+secure stack, where the proxy has TLS and users; between the components there is neither. On a machine that untrusted
+hosts can reach, a firewall has to keep them from these ports.
 
 Beside the folder that it is given, this version writes its pid and server ids to /run/milvus, or /tmp/milvus for users
 who may not write there.
@@ -18,6 +19,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from devstack.certificates import Certificates
 
 # What each port is for. All are chosen by us, so that several stacks run side by side.
 PROXY: Final = "milvus"
@@ -35,6 +38,10 @@ _COMPONENTS: Final = {
 }
 PORTS: Final = (PROXY, METRICS, _ETCD, _ETCD_PEER, _PROXY_INTERNAL, *_COMPONENTS.values())
 
+# The users of a secure stack.
+ROOT: Final = "root"
+USER: Final = "lookalike"
+
 _LOOPBACK: Final = "127.0.0.1"
 _ANSWER_SECONDS: Final = 1.0
 
@@ -42,13 +49,16 @@ _ANSWER_SECONDS: Final = 1.0
 _GLOG: Final = "--logtostderr=true\n--minloglevel=1\n"
 
 
-def write_config(home: Path, ports: Mapping[str, int]) -> None:
-    """Write the configuration that Milvus reads from `configs/` of its working directory, `home`."""
+def write_config(home: Path, ports: Mapping[str, int], certificates: Certificates | None = None) -> None:
+    """Write the configuration that Milvus reads from `configs/` of its working directory, `home`.
+
+    With certificates, clients need TLS and a user.
+    """
     configs = home / "configs"
     configs.mkdir(parents=True, exist_ok=True)
     # JSON is YAML.
     (configs / "etcd.yaml").write_text(json.dumps(_etcd(ports), indent=2))
-    (configs / "milvus.yaml").write_text(json.dumps(_milvus(home, ports), indent=2))
+    (configs / "milvus.yaml").write_text(json.dumps(_milvus(home, ports, certificates), indent=2))
     (configs / "glog.conf").write_text(_GLOG)
 
 
@@ -59,6 +69,11 @@ def environment(binaries: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "LD_LIBRARY_PATH": str(binaries),
         "METRICS_PORT": str(ports[METRICS]),
     }
+
+
+def password_name(user: str) -> str:
+    """Under which a stack keeps the user's password."""
+    return f"milvus.{user}"
 
 
 def is_ready(ports: Mapping[str, int]) -> bool:
@@ -93,7 +108,7 @@ def _etcd(ports: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _milvus(home: Path, ports: Mapping[str, int]) -> dict[str, Any]:
+def _milvus(home: Path, ports: Mapping[str, int], certificates: Certificates | None) -> dict[str, Any]:
     components: dict[str, Any] = {
         name: {"ip": _LOOPBACK, "port": ports[purpose]} for name, purpose in _COMPONENTS.items()
     }
@@ -122,6 +137,14 @@ def _milvus(home: Path, ports: Mapping[str, int]) -> dict[str, Any]:
             # After a restart nothing can be read before the old sessions have expired: 20 s instead of 30. With less, a
             # machine that stands still for as long (a shared one, starved by its host) loses its Milvus for good.
             "session": {"ttl": 20},
+            "security": {"authorizationEnabled": certificates is not None, "tlsMode": 0 if certificates is None else 1},
+        },
+        "tls": {}
+        if certificates is None
+        else {
+            "serverPemPath": str(certificates.server),
+            "serverKeyPath": str(certificates.key),
+            "caPemPath": str(certificates.authority),
         },
         # While components wait for each other at start they retry; the default lets them sleep up to 10 s in between.
         "grpc": {"log": {"level": "ERROR"}, "client": {"initialBackOff": 0.1, "maxBackoff": 0.5, "maxMaxAttempts": 60}},

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from string import digits
 
 from contract import INGEST_QUEUE, QUARANTINE_QUEUE, SEARCH_QUEUE
 from devstack import environment, milvus, programs
+from devstack.acl import MONITOR, PRODUCER, ROLES
+from devstack.certificates import Certificates
 from devstack.errors import StackError
 from devstack.programs import BEAT, FLOWER, SERVICES, Kind, Program
 from devstack.state import DEFAULT_BUCKET, DEFAULT_REGION, State, socket_in
@@ -41,6 +44,7 @@ class Plan:
         bucket: the bucket of the OSS stand-in.
         region: what its signatures name.
         valkey_password: None lets everyone on this machine in.
+        secure: Redis and Milvus have TLS, and a user for each role.
     """
 
     services: tuple[Kind, ...] = SERVICES
@@ -48,6 +52,7 @@ class Plan:
     bucket: str = DEFAULT_BUCKET
     region: str = DEFAULT_REGION
     valkey_password: str | None = None
+    secure: bool = False
 
     def names(self) -> list[str]:
         """The programs."""
@@ -70,25 +75,43 @@ class Plan:
         known.bucket = self.bucket
         known.region = self.region
         known.valkey_password = self.valkey_password
+        known.certificates = directory / "tls" if self.secure else None
+        if known.certificates is not None:
+            Certificates(known.certificates).make()
+            known.passwords = make_passwords() | known.passwords
 
     def make(self, name: str, directory: Path, known: State) -> Program:
         """Prepare a program: write its configuration, and say how to run it."""
         workers = self.workers or Workers()
+        certificates = None if known.certificates is None else Certificates(known.certificates)
         match name:
             case Kind.VALKEY:
-                return programs.make_valkey(directory / name, known.ports[name], known.valkey_password)
+                return programs.make_valkey(
+                    directory / name, known.ports[name], known.valkey_password, certificates, known.passwords
+                )
             case Kind.MILVUS:
-                return programs.make_milvus(directory / name, known.ports)
+                return programs.make_milvus(directory / name, known.ports, certificates)
             case Kind.OSS:
                 return programs.make_oss(directory / name, known.ports[name], known.bucket, known.region)
             case Kind.FLOWER:
-                return programs.make_flower(known.ports[name], directory)
+                return programs.make_flower(known.ports[name], directory, of_role(known, MONITOR))
             case Kind.BEAT:
-                return programs.make_beat(directory, _metrics(name, known))
+                return programs.make_beat(directory, {**of_role(known, PRODUCER), **_metrics(name, known)})
             case _:
                 queue = name.rstrip(digits)
                 threads = workers.search_concurrency if queue == SEARCH_QUEUE else workers.concurrency
                 return make_worker(name, queue, threads, directory, _metrics(name, known))
+
+
+def of_role(known: State, role: str) -> dict[str, str]:
+    """The variables of a program that needs less than a worker, where the stack tells them apart."""
+    return {} if known.certificates is None else environment.variables(known, role)
+
+
+def make_passwords() -> dict[str, str]:
+    """Make a password for each user of Redis and of Milvus."""
+    users = (*ROLES, *map(milvus.password_name, (milvus.ROOT, milvus.USER)))
+    return {user: secrets.token_urlsafe(24) for user in users}
 
 
 def make_worker(

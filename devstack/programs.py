@@ -10,7 +10,9 @@ from celery.utils.nodenames import gethostname
 from pydantic import BaseModel, ConfigDict
 
 from contract import QUARANTINE_QUEUE
-from devstack import milvus, milvus_binary, valkey
+from devstack import acl, milvus, milvus_binary, valkey
+from devstack.certificates import Certificates
+from devstack.private import write_private
 
 FLOWER: Final = "flower"
 FLOWER_USER: Final = "lookalike"
@@ -62,23 +64,29 @@ class Program(BaseModel):
     stop_seconds: int = 10
 
 
-def make_valkey(home: Path, port: int, password: str | None) -> Program:
-    """Write Valkey's configuration, and say how to run it."""
+def make_valkey(
+    home: Path, port: int, password: str | None, certificates: Certificates | None, passwords: Mapping[str, str]
+) -> Program:
+    """Write Valkey's configuration, and say how to run it. With certificates its users have these passwords."""
     home.mkdir(parents=True, exist_ok=True)
     config = home / "valkey.conf"
-    config.write_text(valkey.config(port=port, data_dir=home, password=password))
+    secured, binary = None, valkey.binary() if certificates is None else valkey.binary_with_tls()
+    if certificates is not None:
+        secured = valkey.Secured(certificates, home / "users.acl")
+        write_private(secured.users, acl.render(passwords, () if valkey.knows_setinfo(binary) else (acl.SETINFO,)))
+    write_private(config, valkey.config(port=port, data_dir=home, password=password, secured=secured))
     return Program(
-        name=Kind.VALKEY, kind=Kind.VALKEY, command=(str(valkey.binary()), str(config)), directory=home, stop_seconds=30
+        name=Kind.VALKEY, kind=Kind.VALKEY, command=(str(binary), str(config)), directory=home, stop_seconds=30
     )
 
 
-def make_milvus(home: Path, ports: Mapping[str, int]) -> Program:
+def make_milvus(home: Path, ports: Mapping[str, int], certificates: Certificates | None) -> Program:
     """Write Milvus's configuration, unpack it where that was not done, and say how to run it.
 
     It is killed, not asked: on SIGTERM, 2.3.5 stops its coordinators and then waits for them, 4 s in the best of cases
     and without an end within 600 s in the worst. Nothing is lost, because what it has acknowledged is in its log.
     """
-    milvus.write_config(home, ports)
+    milvus.write_config(home, ports, certificates)
     binaries = milvus_binary.unpacked(home)
     return Program(
         name=Kind.MILVUS,
@@ -116,21 +124,23 @@ def make_worker(
     )
 
 
-def make_flower(port: int, directory: Path) -> Program:
-    """Say how to run Flower. Its password is in the stack's variables."""
+def make_flower(port: int, directory: Path, environment: Mapping[str, str]) -> Program:
+    """Say how to run Flower."""
     command = ("celery", "-A", "worker", "flower", "--address=127.0.0.1", f"--port={port}")
-    return Program(name=FLOWER, kind=Kind.FLOWER, command=(*_PYTHON, *command), directory=directory)
+    return Program(
+        name=FLOWER,
+        kind=Kind.FLOWER,
+        command=(*_PYTHON, *command),
+        directory=directory,
+        environment=dict(environment),
+    )
 
 
-def make_beat(directory: Path, environment: Mapping[str, str] | None = None) -> Program:
+def make_beat(directory: Path, environment: Mapping[str, str]) -> Program:
     """Say how to run Celery's beat, which has the ledger swept."""
     command = ("celery", "-A", "worker", "beat", "-l", "info")
     return Program(
-        name=BEAT,
-        kind=Kind.BEAT,
-        command=(*_PYTHON, *command),
-        directory=directory,
-        environment=dict(environment or {}),
+        name=BEAT, kind=Kind.BEAT, command=(*_PYTHON, *command), directory=directory, environment=dict(environment)
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from devstack import environment, identity, readiness, shutdown, state, supervision
+from devstack import environment, identity, milvus, readiness, shutdown, state, supervision
+from devstack.certificates import Certificates
 from devstack.errors import StackError
 from devstack.folder import Folder
 from devstack.guard import Guard
@@ -18,6 +19,7 @@ from devstack.ports import reserve
 from devstack.programs import SERVICES, Kind, Program
 from devstack.state import DEFAULT_BUCKET, DEFAULT_REGION, State
 from devstack.supervision import AT_REST, Supervisor
+from worker.adapters.milvus import accounts
 
 # How often a program that was killed may end again before it is ready: two of them can depend on each other.
 _COMES_BACK: Final = 3
@@ -44,6 +46,7 @@ class Stack:
         bucket: the bucket of the OSS stand-in.
         region: what its signatures name.
         valkey_password: None lets everyone on this machine in.
+        secure: Redis and Milvus have TLS and a user for each role. The Redis is the system's: the wheel's has no TLS.
         start_seconds: how long anything may take until it is ready.
     """
 
@@ -56,11 +59,14 @@ class Stack:
         bucket: str = DEFAULT_BUCKET,
         region: str = DEFAULT_REGION,
         valkey_password: str | None = None,
+        secure: bool = False,
         start_seconds: float = 120.0,
     ) -> None:
         self.directory = Path(directory).absolute()
         self._folder = Folder(self.directory)
-        self._plan = Plan(tuple(Kind(service) for service in services), workers, bucket, region, valkey_password)
+        self._plan = Plan(
+            tuple(Kind(service) for service in services), workers, bucket, region, valkey_password, secure
+        )
         self._start_seconds = start_seconds
         self._guard: Guard | None = None
 
@@ -89,6 +95,10 @@ class Stack:
     def env(self) -> dict[str, str]:
         """The variables that a shell or a worker needs."""
         return environment.variables(self._state())
+
+    def env_of(self, role: str) -> dict[str, str]:
+        """The variables of a role of a secure stack, one of `acl.ROLES`."""
+        return environment.variables(self._state(), role)
 
     @property
     def is_up(self) -> bool:
@@ -258,7 +268,8 @@ class Stack:
         needed = [port for name in missing for port in ports_of(name)]
         with reserve(needed, known.ports) as chosen:
             known.ports |= chosen
-            known.programs |= {name: self._plan.make(name, self.directory, known) for name in missing}
+            for name in missing:  # services first: the others are told where they are
+                known.programs[name] = self._plan.make(name, self.directory, known)
             self._folder.write(known)
             supervisor = self._supervisor() if was_up else self._launch(known)
             if was_up:
@@ -270,8 +281,21 @@ class Stack:
                 for program in wave:
                     supervisor.start(program.name)
                 self._wait(known, supervisor, wave)
+                if services:
+                    self._admit(known)
         self._remember_processes(known, supervisor)
         return bool(at_rest)
+
+    def _admit(self, known: State) -> None:
+        """Give Milvus' root a password, and make the workers' user, where that was not done yet."""
+        if known.certificates is not None and Kind.MILVUS in known.programs:
+            accounts.admit(
+                environment.variables(known)["LOOKALIKE_MILVUS_URI"],
+                Certificates(known.certificates).authority,
+                root_password=known.passwords[milvus.password_name(milvus.ROOT)],
+                user=milvus.USER,
+                user_password=known.passwords[milvus.password_name(milvus.USER)],
+            )
 
     def _launch(self, known: State) -> Supervisor:
         given = environment.for_programs(os.environ, environment.variables(known)) | {identity.MARK: known.stack_id}

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from devstack.errors import StackError
 from devstack.identity import ProcessId
+from devstack.private import write_private
 from devstack.programs import Program
 
 # A socket's path has 108 bytes in sockaddr_un, one of them its end. Supervisord binds `<path>.<pid>` and links it.
 MAX_SOCKET_BYTES: Final = 107 - len(".4194304")
 DEFAULT_BUCKET: Final = "pictures"
 DEFAULT_REGION: Final = "cn-hangzhou"
-_PRIVATE: Final = 0o600
 
 
 class State(BaseModel):
@@ -31,6 +31,8 @@ class State(BaseModel):
         region: what signatures name.
         valkey_password: None lets everyone on this machine in.
         flower_password: made at the first start.
+        certificates: the folder of those of a secure stack, whose Redis and Milvus have TLS and users.
+        passwords: of those users, made at the first start of a secure stack.
         ports: what for, and which.
         supervisor: the supervisord that was started last.
         programs: what it runs, in the order in which it was added.
@@ -47,6 +49,8 @@ class State(BaseModel):
     region: str = DEFAULT_REGION
     valkey_password: str | None = None
     flower_password: str = Field(default_factory=lambda: secrets.token_urlsafe(12))
+    certificates: Path | None = None
+    passwords: dict[str, str] = {}
     ports: dict[str, int] = {}
     supervisor: ProcessId | None = None
     programs: dict[str, Program] = {}
@@ -77,15 +81,6 @@ def load(file: Path) -> State | None:
 def save(file: Path, state: State) -> None:
     """Write the state, whole or not at all, for its owner only: it holds the credentials."""
     write_private(file, state.model_dump_json(indent=2))
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner can read. Who reads it sees the old text or the new."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(text)
-    unfinished.replace(file)
 
 
 def socket_in(directory: Path) -> Path:

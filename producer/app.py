@@ -7,6 +7,7 @@ from types import ModuleType
 
 from celery import Celery
 
+from producer import tls
 from producer.settings import ClientSettings
 
 
@@ -52,6 +53,7 @@ def make_app(name: str, settings: ClientSettings) -> Celery:
             "master_name": settings.sentinel_master,
         },
         result_backend_transport_options={"master_name": settings.sentinel_master},
+        broker_use_ssl=tls.broker_options(settings.broker_url),
     )
     app.backend_cls = settings.result_backend_url
     return app

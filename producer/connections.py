@@ -81,6 +81,8 @@ def _client_app(settings: ClientSettings) -> Celery:
             "read_timeout": _SOCKET_SECONDS,
             "write_timeout": _SOCKET_SECONDS,
             "connect_timeout": _CONNECT_SECONDS,
+            # What a dead worker did not acknowledge, workers put back.
+            "unacked_restore_limit": 0,
             # kombu shares pools of connections between all that have the same options. This makes ours our own, so
             # that closing it takes no connection from another client or from the host application.
             "lookalike_client": next(_serial),

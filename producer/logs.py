@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TextIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from producer import secret_files
 from producer.settings import LogSettings
 
 _MASK: Final = "***"
@@ -23,6 +24,8 @@ _SECRET_VARIABLES: Final = (
     "OSS_SESSION_TOKEN",
     "LOOKALIKE_LISTEN_SECRETS",
     "LOOKALIKE_MILVUS_TOKEN",
+    "LOOKALIKE_REDIS_PASSWORD",
+    "FLOWER_BASIC_AUTH",
 )
 _URL_VARIABLES: Final = (
     "LOOKALIKE_BROKER_URL",
@@ -38,16 +41,24 @@ _tracebacks: Final = structlog.processors.ExceptionRenderer(
 
 
 def secrets(environment: Mapping[str, str]) -> frozenset[str]:
-    """Collect what must never be in a log line: keys, tokens, and the passwords within addresses."""
-    given = {environment.get(name, "") for name in _SECRET_VARIABLES}
+    """Collect what must never be in a log line: keys, tokens, and the passwords within addresses, from files too."""
+    given = {_value_of(name, environment) for name in _SECRET_VARIABLES}
     given |= {secret.partition(":")[2] for secret in given}  # Milvus' token may be user:password
-    given |= {secret.strip() for secret in environment.get("LOOKALIKE_LISTEN_SECRETS", "").split(",")}
+    given |= {quote(secret, safe="") for secret in given}  # as Redis' password stands in an address
+    given |= {secret.strip() for secret in _value_of("LOOKALIKE_LISTEN_SECRETS", environment).split(",")}
     for name in _URL_VARIABLES:
-        password = urlsplit(environment.get(name, "")).password or ""
+        password = urlsplit(_value_of(name, environment)).password or ""
         given |= {password, unquote(password)}
     # As JSON writes them, too. What is shorter than any real secret would blank half of every line.
     forms = given | {json.dumps(secret)[1:-1] for secret in given}
     return frozenset(secret for secret in forms if len(secret) >= _SHORTEST_SECRET)
+
+
+def _value_of(name: str, environment: Mapping[str, str]) -> str:
+    try:
+        return secret_files.value_of(name, environment) or ""
+    except secret_files.SecretFileError:
+        return environment.get(name, "")  # whoever needs it says that it cannot be read
 
 
 def masked(render: Callable[..., str | bytes], hidden: Iterable[str]) -> Processor:

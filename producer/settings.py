@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract import MAX_EVENTS, LookalikeError
-from producer import secret_files
+from producer import secret_files, tls
 from producer.addresses import each_address
 
 _BY_NUMBER = ("redis", "rediss", "sentinel")  # schemes whose path is the number of a database
@@ -49,7 +49,7 @@ def _begins_with(*beginnings: str) -> Callable[[str], str]:
 
 
 # repr=False: an address may carry a password, and a settings object may be logged.
-Url = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_readable_url)]
+Url = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_readable_url), AfterValidator(tls.verifying)]
 ResultUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "redis+socket://", "sentinel://"))]
 LedgerUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "unix://", "sentinel://"))]
 

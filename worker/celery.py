@@ -25,6 +25,7 @@ from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
+_PUT_BACK: Final = "unacked_restore_limit"
 _FLOWER_PASSWORD: Final = "FLOWER_BASIC_AUTH"  # noqa: S105 - a name
 
 
@@ -51,6 +52,8 @@ with _settings_errors():
     # Flower takes its password from an option or a variable only, and comes by here before it looks.
     if password := secret_files.value_of(_FLOWER_PASSWORD, os.environ):
         os.environ[_FLOWER_PASSWORD] = password
+# Only workers put back what others did not acknowledge: Flower's user of Redis may not.
+app.conf.broker_transport_options = {**app.conf.broker_transport_options, _PUT_BACK: 0}
 runtimes = Runtimes(partial(Publisher, app), Consumption(app))
 tasks.register(app, runtimes)
 
@@ -67,6 +70,7 @@ def _require_settings(**_: Any) -> None:
     """A worker that is not configured stops here, before it takes a message. Beat and Flower need less."""
     with _settings_errors():
         WorkerSettings.from_env()
+    del app.conf.broker_transport_options[_PUT_BACK]
 
 
 @signals.celeryd_after_setup.connect

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, model_validator
 from pydantic_settings import NoDecode
 
 from contract import PROFILES, KeyTemplate, Profile, key_template
@@ -53,6 +53,7 @@ class WorkerSettings(LogSettings):
     Attributes:
         milvus_uri: address of Milvus.
         milvus_token: `user:password`, or an API key.
+        milvus_ca: a file (PEM) with the certificate authority of an `https` Milvus; without it, those that gRPC ships.
         collection: the first part of the collections' names.
         hash: the hash profiles, separated by commas: each picture is hashed by all of them, and a search that names
             none compares by the first. `ahash` is the reference.
@@ -98,6 +99,7 @@ class WorkerSettings(LogSettings):
 
     milvus_uri: Annotated[str, Field(pattern=r"^(https?|tcp|unix)://", repr=False)]
     milvus_token: Annotated[str, Field(repr=False)] = ""
+    milvus_ca: FilePath | None = None
     collection: Name = "images"
     hash: ProfileNames = ("ahash",)
     index_type: Literal["BIN_FLAT", "BIN_IVF_FLAT"] = "BIN_FLAT"

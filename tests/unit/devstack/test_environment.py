@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devstack import StackError, environment, milvus
+from devstack.acl import LISTENER, MONITOR, PRODUCER
 from devstack.identity import MARK
+from devstack.plan import make_passwords
+from devstack.private import write_private
 from devstack.programs import FLOWER, Kind, Program
-from devstack.state import State, write_private
+from devstack.state import State
 
 # What an environment can hold: all of UTF-8 but NUL.
 values = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
@@ -64,7 +67,7 @@ def test_only_names_of_variables_are_written(name: str) -> None:
 def test_a_whole_stack_defines_the_names_of_the_contract() -> None:
     """A stack with everything defines exactly the variables that workers and applications read."""
     found = environment.variables(a_state("valkey", "milvus", "oss", "flower"))
-    assert found.keys() == environment.DEFINED
+    assert found.keys() == environment.DEFINED - {"LOOKALIKE_MILVUS_TOKEN", "LOOKALIKE_MILVUS_CA"}
     assert found["LOOKALIKE_BROKER_URL"] == "redis://127.0.0.1:20001/0"
     assert found["LOOKALIKE_RESULT_BACKEND_URL"] == "redis://127.0.0.1:20001/1"
     assert found["LOOKALIKE_LEDGER_URL"] == "redis://127.0.0.1:20001/2"
@@ -73,6 +76,25 @@ def test_a_whole_stack_defines_the_names_of_the_contract() -> None:
     assert found["LOOKALIKE_OSS_BUCKET"] == "pictures"
     assert found["LOOKALIKE_OSS_REGION"] == "cn-hangzhou"
     assert found["LOOKALIKE_FLOWER_URL"] == "http://127.0.0.1:20004"
+
+
+def test_a_secure_stack_tells_each_role_what_it_needs() -> None:
+    """A worker is told all but of Flower; others no secret of Milvus and the bucket; only a monitor Flower's password."""
+    state = a_state("valkey", "milvus", "oss", "flower")
+    state.certificates = Path("/d/tls")
+    state.passwords = make_passwords()
+    worker = environment.variables(state)
+    assert worker.keys() == environment.DEFINED - {"FLOWER_BASIC_AUTH"}
+    assert worker["LOOKALIKE_MILVUS_URI"] == "https://127.0.0.1:20002"
+    assert worker["LOOKALIKE_BROKER_URL"].startswith("rediss://worker:")
+    assert worker["LOOKALIKE_BROKER_URL"].endswith(
+        "@127.0.0.1:20001/0?ssl_ca_certs=/d/tls/ca.pem&ssl_cert_reqs=required"
+    )
+    for role in (PRODUCER, LISTENER, MONITOR):
+        found = environment.variables(state, role)
+        assert found["LOOKALIKE_LEDGER_URL"].startswith(f"rediss://{role}:")
+        assert not [name for name in found if "MILVUS" in name or "OSS" in name]
+        assert ("FLOWER_BASIC_AUTH" in found) == (role == MONITOR)
 
 
 def test_a_service_that_does_not_run_has_no_address() -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import structlog
@@ -94,6 +95,21 @@ def test_no_secret_is_in_what_others_are_shown(monkeypatch: pytest.MonkeyPatch) 
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     assert logs.without_secrets("oss-session-token for broker/password") == "*** for ***"
+
+
+def test_what_came_from_files_is_masked_too(tmp_path: Path) -> None:
+    """The content of `NAME_FILE`, and Redis' password as an address has it. A file that is not there is no error."""
+    given = {
+        "LOOKALIKE_MILVUS_TOKEN": "lookalike:in-a-file",
+        "LOOKALIKE_REDIS_PASSWORD": "sl/ash@file",
+        "LOOKALIKE_LISTEN_SECRETS": "first-of-two,second-of-two",
+        "FLOWER_BASIC_AUTH": "flower:petals",
+    }
+    for name, value in given.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    environment = {f"{name}_FILE": str(tmp_path / name) for name in given} | {"OSS_SESSION_TOKEN_FILE": "/not/there"}
+    expected = {"in-a-file", "sl/ash@file", "sl%2Fash%40file", "first-of-two", "second-of-two", "petals"}
+    assert logs.secrets(environment) >= expected
 
 
 def test_what_sdks_narrate_is_left_out(written: StringIO) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -26,6 +27,7 @@ _FAIL_FAST_SECONDS: Final = 1
 # pkg/util/merr (ErrNeedAuthenticate, ErrIncorrectParameterFormat are 1400 and 1401; ErrPrivilegeNotAuthenticated 1402).
 _MISCONFIGURED_CODES: Final = frozenset({1400, 1401, 1402})
 _MISCONFIGURED_STATUS: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+_UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"  # BoringSSL's, in gRPC's details
 # ErrParameterInvalid and ErrParameterTooLarge of pkg/util/merr, and what pymilvus finds before it sends.
 _REJECTED_CODES: Final = frozenset({1100, 1102})
 _REJECTED_ERRORS: Final = (
@@ -84,8 +86,14 @@ class MilvusConnection:
                         token=self._settings.milvus_token,
                         timeout=_CONNECT_SECONDS,
                         dedicated=True,
+                        **authority(self._settings.milvus_ca),
                     )
             return self._client
+
+
+def authority(file: Path | None) -> dict[str, str]:
+    """How pymilvus is told of the certificate authority. It calls it the server's certificate, and gives it to gRPC."""
+    return {} if file is None else {"server_pem_path": str(file)}
 
 
 @contextmanager
@@ -94,14 +102,26 @@ def milvus_errors() -> Iterator[None]:
     try:
         yield
     except MilvusException as error:
-        if isinstance(error, ParamError) or error.code in _MISCONFIGURED_CODES | _MISCONFIGURED_STATUS:
-            raise Misconfigured(f"Milvus refuses: {error.message}") from error
-        raise Transient(f"Milvus: {error.message} (code {error.code})") from error
+        status, details = _of_grpc(error.__cause__)
+        if isinstance(error, ParamError) or {error.code, status} & (_MISCONFIGURED_CODES | _MISCONFIGURED_STATUS):
+            raise Misconfigured(f"Milvus refuses: {details or error.message}") from error
+        if _UNTRUSTED in details:
+            raise Misconfigured(f"Milvus is not trusted, see LOOKALIKE_MILVUS_CA: {details}") from error
+        raise Transient(
+            ": ".join(filter(None, ("Milvus", error.message, details))) + f" (code {error.code})"
+        ) from error
     except grpc.RpcError as error:
-        status = error.code() if isinstance(error, grpc.Call) else None
+        status, details = _of_grpc(error)
         if status in _MISCONFIGURED_STATUS:
             raise Misconfigured(f"Milvus refuses: {status}") from error
         raise Transient(f"Milvus cannot be reached: {status}") from error
+
+
+def _of_grpc(error: BaseException | None) -> tuple[grpc.StatusCode | None, str]:
+    """Status and details of an error of gRPC, which pymilvus leaves unsaid where it fails to connect."""
+    if not isinstance(error, grpc.RpcError) or not isinstance(error, grpc.Call):
+        return None, ""
+    return error.code(), str(error.details())
 
 
 def is_changed(error: MilvusException) -> bool:

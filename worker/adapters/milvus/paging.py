@@ -20,13 +20,14 @@ def next_page(
     Args:
         count: counts the rows that a filter lets through.
         read: reads them, up to 16,384 of them.
-        after: a primary key; rows of larger ones come next.
+        after: a primary key; rows of larger ones come next. Keys begin at 0, so all negative numbers mean the same.
         limit: of rows, 1 to 16,384.
 
     Returns:
         `limit` rows, in the order of their primary keys; fewer only where there are no more.
     """
     rows: list[Entity] = []
+    after = max(after, -1)  # Milvus does not parse the least INT64
     while len(rows) < limit:
         left = count(f"id > {after:d}")
         if not left:
