@@ -17,7 +17,9 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 # Unacknowledged messages are redelivered after this many seconds. Every batch hands back what it has not done long
 # before (see worker.settings), and no retry waits longer than half of it.
-broker_transport_options = {"visibility_timeout": 300, "socket_keepalive": True}
+# RabbitMQ knows no such timeout: it redelivers when the worker's connection ends. There a message counts as published
+# when it says that it is on disk. Each broker ignores what is the other's.
+broker_transport_options = {"visibility_timeout": 300, "socket_keepalive": True, "confirm_publish": True}
 
 # One message a thread: a message is a batch of up to 100 events, and one that waits in a busy worker could be
 # worked on elsewhere.
@@ -41,6 +43,9 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # Threads cannot be cancelled; a task that finishes after the connection was lost runs again, which is harmless.
 worker_cancel_long_running_tasks_on_connection_loss = False
+# Celery would raise the prefetch count again in the threads that finish what they had before the connection was lost;
+# on RabbitMQ each waits there for an answer that another thread reads, and hangs for ever.
+worker_enable_prefetch_count_reduction = False
 # Celery's own would end the worker where kombu fails over a connection that is gone.
 worker_consumer = "worker.consumer:Consumer"
 
