@@ -46,6 +46,12 @@ def make_app(name: str, settings: ClientSettings) -> Celery:
         broker_read_url=settings.broker_url,
         broker_write_url=settings.broker_url,
         result_backend=settings.result_backend_url,
+        # For Redis Sentinel; others take no notice.
+        broker_transport_options={
+            **app.conf.broker_transport_options,
+            "master_name": settings.sentinel_master,
+        },
+        result_backend_transport_options={"master_name": settings.sentinel_master},
     )
     app.backend_cls = settings.result_backend_url
     return app

@@ -39,6 +39,7 @@ class Connections:
         with _settings_errors("LOOKALIKE_LEDGER_URL"):
             self.ledger = Ledger.from_url(
                 settings.ledger_url,
+                sentinel_master=settings.sentinel_master,
                 overdue_seconds=settings.overdue_seconds,
                 outstanding_max=settings.outstanding_max,
             )
@@ -76,6 +77,10 @@ def _client_app(settings: ClientSettings) -> Celery:
             **app.conf.broker_transport_options,
             "socket_timeout": _SOCKET_SECONDS,
             "socket_connect_timeout": _CONNECT_SECONDS,
+            # The same for RabbitMQ. Each broker ignores the names of the other's.
+            "read_timeout": _SOCKET_SECONDS,
+            "write_timeout": _SOCKET_SECONDS,
+            "connect_timeout": _CONNECT_SECONDS,
             # kombu shares pools of connections between all that have the same options. This makes ours our own, so
             # that closing it takes no connection from another client or from the host application.
             "lookalike_client": next(_serial),

@@ -1,13 +1,13 @@
 """Telling a worker, over the broker, which queues to consume from."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from celery import Celery
 
 from contract import ServiceUnavailable
-from producer.errors import vendor_errors
+from producer.brokers import broker_connection
 
 _REPLY_SECONDS: Final = 5.0
 
@@ -49,12 +49,8 @@ class Consumption:
             if missing := self._queues - self._active(connection):
                 raise ServiceUnavailable(f"{self.worker} does not consume from {', '.join(sorted(missing))}")
 
-    @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        with vendor_errors(f"telling {self.worker} what to consume"), self._app.connection_for_write() as connection:
-            # Such a connection tries for ever by itself.
-            connection.ensure_connection(max_retries=1)
-            yield connection
+    def _connected(self) -> AbstractContextManager[Any]:
+        return broker_connection(self._app, f"telling {self.worker} what to consume")
 
     def _addressed(self, connection: Any) -> dict[str, Any]:
         # With an answer, so that the question that follows comes after what was done.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
 
+from amqp.exceptions import AMQPError
 from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -37,14 +38,14 @@ class Interrupted(PartlyEnqueued, ServiceUnavailable):
 
 @contextmanager
 def vendor_errors(what: str) -> Iterator[None]:
-    """Turn what Celery, kombu, redis-py and the system raise into `ServiceUnavailable`.
+    """Turn what Celery, kombu, py-amqp, redis-py and the system raise into `ServiceUnavailable`.
 
     Args:
         what: was being done, for the message: `publishing to 'ingest'`.
     """
     try:
         yield
-    except (KombuError, RedisError, CeleryError, OSError) as error:
+    except (KombuError, AMQPError, RedisError, CeleryError, OSError) as error:
         raise ServiceUnavailable(f"{what}: {type(error).__name__}: {error}") from error
     except AttributeError as error:
         # What kombu 5.7 raises over a channel that it closed itself, after Redis had refused something.

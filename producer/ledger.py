@@ -18,6 +18,7 @@ from contract import INGEST_QUEUE, DeadLetter, LookalikeError, Overloaded, Reaso
 from producer import ledger_scripts as scripts
 from producer.dead_stream import DeadStream
 from producer.errors import vendor_errors
+from producer.redis_connections import connect
 from producer.selection import Selection
 
 # One hash tag, so that all keys share a slot of a Redis Cluster and a script may touch them together.
@@ -132,6 +133,7 @@ class Ledger:
         cls,
         url: str,
         *,
+        sentinel_master: str = "mymaster",
         dead_letters_max: int = _DEAD_LETTERS_MAX,
         overdue_seconds: float = _OVERDUE_SECONDS,
         outstanding_max: int = _OUTSTANDING_MAX,
@@ -139,15 +141,15 @@ class Ledger:
         """Open the ledger at an address; nothing connects yet.
 
         Args:
-            url: of Redis or Valkey.
+            url: of Redis or Valkey, see `redis_connections.connect`.
+            sentinel_master: where the address is of Redis Sentinel, the name of the servers there.
             dead_letters_max: cap of the stream of dead letters.
             overdue_seconds: a batch that no worker has begun on for so long is overdue.
             outstanding_max: `record` brings the outstanding events to so many and no further. What a worker begins on
                 or carries on is not limited.
         """
-        connection = redis.Redis.from_url(url, decode_responses=True, socket_timeout=10, socket_connect_timeout=5)
         return cls(
-            connection,
+            connect(url, master=sentinel_master),
             dead_letters_max=dead_letters_max,
             overdue_seconds=overdue_seconds,
             outstanding_max=outstanding_max,

@@ -15,6 +15,7 @@ from producer.ledger import Batch, Ledger
 from producer.queues import queue_lengths
 
 _SHOWN: Final = 2000  # characters
+_CONFIRM_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Publisher:
                 headers=tracing.headers_for(batch.id),
                 countdown=countdown or None,
                 ignore_result=not answer,
+                # RabbitMQ confirms nothing while it is short of memory or disk. Others take no notice.
+                confirm_timeout=_CONFIRM_SECONDS,
                 # A batch that is handed back is a message in its own right, not a child whose result is asked for.
                 add_to_parent=False,
             )

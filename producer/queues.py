@@ -1,12 +1,14 @@
 """How many messages wait, on any broker."""
 
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import ChannelError
 
-from producer.errors import vendor_errors
+from producer.brokers import broker_connection
+
+_NOT_FOUND: Final = "404"  # a number in AMQP, a text in what kombu makes of Redis
 
 
 def queue_lengths(app: Celery, names: list[str]) -> dict[str, int]:
@@ -16,14 +18,15 @@ def queue_lengths(app: Celery, names: list[str]) -> dict[str, int]:
         ServiceUnavailable: the broker cannot be reached.
     """
     lengths = {}
-    with vendor_errors("looking at the queues"), app.connection_for_write() as connection:
-        # Such a connection tries for ever by itself.
-        connection.ensure_connection(max_retries=1)
+    with broker_connection(app, "looking at the queues") as connection:
         for name in names:
             with connection.channel() as channel:
                 try:
                     declared: Any = Queue(name, channel=channel).queue_declare(passive=True)
                     lengths[name] = declared.message_count
-                except ChannelError:  # Redis has no empty lists: a queue without messages does not exist
+                except ChannelError as error:
+                    if str(error.reply_code) != _NOT_FOUND:
+                        raise
+                    # Redis has no empty lists, and RabbitMQ no queue before its first worker or message.
                     lengths[name] = 0
     return lengths

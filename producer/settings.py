@@ -11,8 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract import MAX_EVENTS, LookalikeError
 from producer import secret_files
+from producer.addresses import each_address
 
-_BY_NUMBER = ("redis", "rediss")  # schemes whose path is the number of a database
+_BY_NUMBER = ("redis", "rediss", "sentinel")  # schemes whose path is the number of a database
 _PREFIX = "LOOKALIKE_"
 
 
@@ -22,16 +23,20 @@ class SettingsError(LookalikeError, ValueError):
 
 def _readable_url(url: str) -> str:
     # Whoever connects would fail on the port or the database, and its message would show a piece of the password.
-    try:
-        parts = urlsplit(url)
-        readable = bool(parts.scheme) and (parts.port is None or bool(parts.hostname))
-    except ValueError:
-        readable = False
-    if not readable or (parts.scheme in _BY_NUMBER and not re.fullmatch(r"/?[0-9]*", parts.path)):
+    if not all(map(_readable, each_address(url))):
         raise ValueError(
             "not an address such as redis://:password@host:6379/0; in a password / ? # and @ are percent-encoded"
         )
     return url
+
+
+def _readable(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        readable = bool(parts.scheme) and (parts.port is None or bool(parts.hostname))
+    except ValueError:
+        return False
+    return readable and (parts.scheme not in _BY_NUMBER or re.fullmatch(r"/?[0-9]*", parts.path) is not None)
 
 
 def _begins_with(*beginnings: str) -> Callable[[str], str]:
@@ -46,11 +51,15 @@ def _begins_with(*beginnings: str) -> Callable[[str], str]:
 # repr=False: an address may carry a password, and a settings object may be logged.
 Url = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_readable_url)]
 ResultUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "redis+socket://", "sentinel://"))]
-LedgerUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "unix://"))]
+LedgerUrl = Annotated[Url, AfterValidator(_begins_with("redis://", "rediss://", "unix://", "sentinel://"))]
 
 
 def _with_password(url: str, password: str) -> str:
-    """Put the password into an address of Redis that has none; any other stays as it is."""
+    """Put the password into each address of Redis that has none; any other stays as it is."""
+    return ";".join(_one_with_password(address, password) for address in each_address(url))
+
+
+def _one_with_password(url: str, password: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in _BY_NUMBER or parts.password is not None:
         return url
@@ -68,6 +77,7 @@ class ClientSettings(BaseSettings):
             given.
         redis_password: put into those of these addresses that are of Redis and have none. It is taken as it is: in an
             address it would be percent-encoded.
+        sentinel_master: the name of the servers in Redis Sentinel, for addresses that begin with `sentinel://`.
         overdue_seconds: a batch that no worker has begun on for so long is published again, unless there is a backlog.
         enqueue_delay_seconds: how long the first event of a batch waits for others that are enqueued one at a time;
             those that come while another batch is on its way share the next one anyway.
@@ -82,6 +92,7 @@ class ClientSettings(BaseSettings):
     result_backend_url: ResultUrl
     ledger_url: LedgerUrl
     redis_password: Annotated[str, Field(repr=False)] = ""
+    sentinel_master: Annotated[str, Field(min_length=1)] = "mymaster"
     overdue_seconds: Annotated[float, Field(ge=1)] = 120.0
     enqueue_delay_seconds: Annotated[float, Field(ge=0, le=1)] = 0.0
     outstanding_high: Annotated[int, Field(ge=1)] = 100_000

@@ -8,8 +8,8 @@ from typing import Any, Final
 from celery import Celery
 
 from contract import ALL_QUEUES, STATS, LookalikeError
+from producer.brokers import broker_connection
 from producer.calls import Calls
-from producer.errors import vendor_errors
 from producer.fuses import BlownFuse, Fuses
 from producer.ledger import Ledger
 from producer.queues import queue_lengths
@@ -67,8 +67,8 @@ def read_status(
 
 
 def _workers(app: Celery) -> int:
-    with vendor_errors("asking for workers"):
-        return len(app.control.ping(timeout=_PING_SECONDS) or ())
+    with broker_connection(app, "asking for workers") as connection:
+        return len(app.control.ping(timeout=_PING_SECONDS, connection=connection) or ())
 
 
 def collections(calls: Calls, timeout: float) -> dict[str, int]:

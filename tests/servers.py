@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from devstack import valkey
 from devstack.ports import reserve
+from producer.redis_connections import connect
 
 REDIS: Final = shutil.which("redis-server")
 # Debian's own command of that name runs it as another user.
@@ -65,10 +66,8 @@ class Server:
         """Send a signal to it and its children, and wait for its end."""
         if self._process is None:
             return
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            pass
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -135,6 +134,38 @@ def rabbitmq_server(directory: Path) -> Iterator[tuple[Server, str]]:
 
 
 @contextmanager
+def sentinels(directory: Path) -> Iterator[tuple[Server, str]]:
+    """A Valkey with a replica, watched by Valkey's Sentinel; the server that is the master, and Sentinel's address."""
+    binary = str(valkey.binary())
+    with reserve(["first", "second", "sentinel"], {}) as ports, ExitStack() as running:
+
+        def start(name: str, lines: Sequence[str], *options: str) -> Server:
+            home = directory / name
+            home.mkdir()
+            config = home / "valkey.conf"
+            config.write_text("".join(f"{line}\n" for line in lines))
+            answers = f"redis://127.0.0.1:{ports[name]}"
+            server = Server([binary, str(config), *options], home, lambda: valkey.is_ready(answers))
+            running.enter_context(_running(server))
+            return server
+
+        def config(name: str) -> list[str]:
+            return valkey.config(port=ports[name], data_dir=directory / name).splitlines()
+
+        master = start("first", config("first"))
+        start("second", [*config("second"), f"replicaof 127.0.0.1 {ports['first']}"])
+        watch = [
+            "bind 127.0.0.1",
+            f"port {ports['sentinel']}",
+            f"dir {directory / 'sentinel'}",
+            f"sentinel monitor mymaster 127.0.0.1 {ports['first']} 1",
+            "sentinel down-after-milliseconds mymaster 1000",
+        ]
+        start("sentinel", watch, "--sentinel")
+        yield master, f"sentinel://127.0.0.1:{ports['sentinel']}"
+
+
+@contextmanager
 def _running(server: Server) -> Iterator[None]:
     server.start()
     try:
@@ -150,3 +181,8 @@ def _amqp_answers(address: str) -> bool:
     except (OperationalError, OSError):
         return False
     return True
+
+
+def replicated(address: str) -> bool:
+    """Whether the replica of a master that Sentinel watches has everything."""
+    return bool(connect(f"{address}/0", master="mymaster").wait(1, 1000))

@@ -67,6 +67,7 @@ class Parts:
         """The ledger."""
         return Ledger.from_url(
             self.settings.ledger_url,
+            sentinel_master=self.settings.sentinel_master,
             dead_letters_max=self.settings.dead_letters_max,
             overdue_seconds=self.settings.overdue_seconds,
         )

@@ -102,7 +102,12 @@ def on_own_databases(environment: Mapping[str, str], first: int) -> dict[str, st
 def swept(environment: Mapping[str, str]) -> Iterator[None]:
     """Have the ledger swept every second, as beat has it every 15 s, by whatever worker takes searches."""
     with (
-        Celery("sweeps", broker=environment["LOOKALIKE_BROKER_URL"], set_as_current=False) as app,
+        Celery(
+            "sweeps",
+            broker=environment["LOOKALIKE_BROKER_URL"],
+            broker_transport_options={"master_name": "mymaster"},
+            set_as_current=False,
+        ) as app,
         every(1, lambda: app.send_task(SWEEP, queue=QUEUES[SWEEP], ignore_result=True, expires=2)),
     ):
         yield
