@@ -52,13 +52,19 @@ browser: ## Install Debian's Chromium, for the tests of pages, where there is no
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium >/dev/null; }; } || \
 		echo "No Chromium: the tests of pages are skipped. To have them: apt-get install chromium"
 
-# Debian would start their daemons, which a policy-rc.d refuses.
-servers: ## Install Debian's Prometheus, for the tests of metrics, where it is missing and root may
-	@command -v prometheus >/dev/null || { \
-		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get -qq update; \
-		test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }; \
-		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends prometheus >/dev/null; }; } || \
-		echo "No Prometheus: its tests are skipped. To have them: apt-get install prometheus"
+# Debian would start their daemons, which a policy-rc.d refuses for as long as they are installed. Add packages here as
+# PACKAGE:COMMAND.
+SERVERS := prometheus:prometheus rabbitmq-server:/usr/lib/rabbitmq/bin/rabbitmq-server redis-server:redis-server
+POLICY := /usr/sbin/policy-rc.d
+servers: ## Install Debian's servers that tests need, where they are missing and root may
+	@missing=""; for server in $(SERVERS); do \
+		command -v "$${server#*:}" >/dev/null || missing="$$missing $${server%%:*}"; done; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { \
+		test -e $(POLICY) || { ours=yes; printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY); }; \
+		apt-get -qq update; \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $$missing >/dev/null; \
+		failed=$$?; test -z "$$ours" || rm -f $(POLICY); test $$failed = 0; }; } || \
+		echo "The tests of$$missing are skipped. To have them: apt-get install$$missing"
 
 compose: $(INSTALLED) ## Run docker-compose.yml for real, with stand-in images (root; docker.io, docker-compose, debootstrap)
 	$(BIN)/python -m tests.compose $(ARGS)

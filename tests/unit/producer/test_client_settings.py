@@ -40,6 +40,37 @@ def test_one_address_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sentinel://a:26379/0;sentinel://b:26379/0",
+        "sentinel://a:26379;sentinel://b:26379",
+        "amqp://user:password@a:5672/;amqp://user:password@b:5672/",
+    ],
+)
+def test_several_addresses_in_one(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """As kombu and Celery write them; only what Redis is behind can have the ledger."""
+    monkeypatch.setenv("LOOKALIKE_BROKER_URL", url)
+    if url.startswith("amqp"):
+        monkeypatch.setenv("LOOKALIKE_LEDGER_URL", "redis://c/0")
+        monkeypatch.setenv("LOOKALIKE_RESULT_BACKEND_URL", "redis://c/1")
+    assert ClientSettings.from_env().broker_url == url
+
+
+def test_rabbitmq_needs_a_redis_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results and the ledger do not follow the broker there, and the error says so of both."""
+    message = refused(monkeypatch, BROKER_URL="amqp://a//")
+    assert "LOOKALIKE_RESULT_BACKEND_URL: " in message
+    assert "LOOKALIKE_LEDGER_URL: " in message
+
+
+def test_each_sentinel_has_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the first or any other finds the servers' password."""
+    monkeypatch.setenv("LOOKALIKE_BROKER_URL", "sentinel://a:26379/0;sentinel://b:26379/0")
+    monkeypatch.setenv("LOOKALIKE_REDIS_PASSWORD", "p;w")
+    assert ClientSettings.from_env().ledger_url == "sentinel://:p%3Bw@a:26379/0;sentinel://:p%3Bw@b:26379/0"
+
+
 @pytest.mark.parametrize("variables", [{}, {"BROKER_URL": ""}])
 def test_nothing_is_set(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     """Only the one that is needed is named; empty counts as not set."""
@@ -55,6 +86,7 @@ def test_nothing_is_set(monkeypatch: pytest.MonkeyPatch, variables: dict[str, st
         f"redis://host/{SECRET}",
         f"redis://host:{SECRET}/0",
         f"redis://{SECRET}@[::1/0",
+        f"sentinel://a:26379/0;sentinel://b:{SECRET}/0",
         SECRET,
     ],
 )
