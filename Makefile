@@ -8,7 +8,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types architecture pytest browser servers chaos compose packages format reference fuzz-hash sanitize-hash bench \
-	bench-guarantees bench-restarts soak lock clean
+	bench-guarantees bench-restarts soak lock restore clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -120,6 +120,9 @@ lock: $(INSTALLED) ## Choose the newest versions that fit, and write the hash-pi
 	$(BIN)/$(LOCK) --upgrade --extra worker --extra listener --extra otel pyproject.toml requirements/worker.in -o requirements/worker.txt
 	$(BIN)/$(LOCK) --upgrade --extra dev pyproject.toml requirements/worker.in -o requirements/dev.txt
 	$(BIN)/$(LOCK) --upgrade --overrides requirements/bench-overrides.in requirements/bench.in -o requirements/bench.txt
+
+restore: $(INSTALLED) ## Back a stack up, destroy it, restore it and mend it, and check every row and event on the way
+	$(BIN)/python -m tests.restore $(ARGS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .devstack build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -87,14 +87,17 @@ class Server:
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[tuple[Server, str]]:
-    """Debian's Redis, as the devstack has Valkey; and its address without a database."""
-    assert REDIS is not None
+def redis_server(
+    directory: Path, *, binary: str | None = REDIS, appendonly: str = "yes"
+) -> Iterator[tuple[Server, str]]:
+    """Debian's Redis, or another, configured as the devstack has Valkey; and its address without a database."""
+    assert binary is not None
     with reserve(["redis"], {}) as ports:
         address = f"redis://127.0.0.1:{ports['redis']}"
         config = directory / "redis.conf"
-        config.write_text(valkey.config(port=ports["redis"], data_dir=directory))
-        server = Server([REDIS, str(config)], directory, lambda: valkey.is_ready(address))
+        given = valkey.config(port=ports["redis"], data_dir=directory)
+        config.write_text(f"{given}appendonly {appendonly}\n")  # the last one counts
+        server = Server([binary, str(config)], directory, lambda: valkey.is_ready(address))
         with _running(server):
             yield server, address
 
