@@ -79,7 +79,7 @@ def test_a_whole_stack_defines_the_names_of_the_contract() -> None:
 
 
 def test_a_secure_stack_tells_each_role_what_it_needs() -> None:
-    """A worker is told all but of Flower; others no secret of Milvus and the bucket; only a monitor Flower's password."""
+    """A worker is told all but of Flower; others nothing of Milvus and the bucket; only a monitor Flower's password."""
     state = a_state("valkey", "milvus", "oss", "flower")
     state.certificates = Path("/d/tls")
     state.passwords = make_passwords()
