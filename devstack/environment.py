@@ -50,8 +50,7 @@ def variables(state: State, role: str = acl.WORKER) -> dict[str, str]:
 
     Args:
         state: of the stack.
-        role: as whom a secure stack is used. Only a worker is told of Milvus and the bucket, and only a monitor of
-            Flower's password.
+        role: as whom a secure stack is used. Only a worker is told of Milvus and the bucket.
     """
     found = {}
     if Kind.VALKEY in state.programs:
@@ -59,8 +58,8 @@ def variables(state: State, role: str = acl.WORKER) -> dict[str, str]:
             found[name] = _redis_url(state, database, role)
     if Kind.FLOWER in state.programs:
         found["LOOKALIKE_FLOWER_URL"] = f"http://127.0.0.1:{state.ports[FLOWER]}"
-    if Kind.FLOWER in state.programs and (role == acl.MONITOR or state.certificates is None):
-        found["FLOWER_BASIC_AUTH"] = f"{FLOWER_USER}:{state.flower_password}"
+        if role in {acl.MONITOR, acl.WORKER}:  # a shell, which is given a worker's, may want to look
+            found["FLOWER_BASIC_AUTH"] = f"{FLOWER_USER}:{state.flower_password}"
     return found | _for_workers(state) if role == acl.WORKER else found
 
 

@@ -210,7 +210,7 @@ def milvus_refuses(another: Certificates, secrets: Mapping[str, str]) -> None:
 def secrets_of(stack: Stack) -> dict[str, str]:
     """The passwords and keys of the stack, by their names."""
     state = json.loads((stack.directory / "state.json").read_text())
-    return {**state["passwords"], "OSS": state["access_key_secret"]}
+    return {**state["passwords"], "OSS": state["access_key_secret"], "flower": state["flower_password"]}
 
 
 def as_admin(stack: Stack) -> "redis.Redis":
