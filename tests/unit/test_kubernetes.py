@@ -22,7 +22,7 @@ OBJECTS: list[dict[str, Any]] = [
 DEPLOYMENTS = {one["metadata"]["name"]: one for one in OBJECTS if one["kind"] == "Deployment"}
 SCALED = {one["metadata"]["name"]: one for one in OBJECTS if one["kind"] == "ScaledObject"}
 KNOWN = {f"LOOKALIKE_{name.upper()}" for name in WorkerSettings.model_fields | ListenSettings.model_fields}
-KNOWN |= {"OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "FLOWER_BASIC_AUTH", "REDIS_HOST"}
+KNOWN |= {"OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "FLOWER_BASIC_AUTH", "FLOWER_MAX_TASKS", "REDIS_HOST"}
 # The oldest that is supported upstream as this is written, and the newest that the schemas are of.
 VERSIONS = ("1.34", "1.37")
 
