@@ -3,6 +3,8 @@
 While a batch is on its way, the events of others gather, and go together in the next. So a lone caller waits for
 nobody, and many together send few messages. Whoever enqueued is told only when the batch with the event is accepted:
 nothing is promised that is only in memory.
+
+A batch is in one trace: that of the first of its callers who has one. Those of the others are linked to it.
 """
 
 import atexit
@@ -16,6 +18,8 @@ from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 from contract import MAX_EVENTS, LookalikeError, Overloaded, ServiceUnavailable
+from producer import tracing
+from producer.tracing import Trace
 
 _PUBLISHERS: Final = 2
 _MOST_WAITING: Final = 10_000
@@ -23,7 +27,7 @@ _MOST_WAITING: Final = 10_000
 _IDLE_SECONDS: Final = 10.0
 _all: "WeakSet[SharedBatches]" = WeakSet()
 
-_Batch = Sequence[tuple[Any, "Future[str]"]]
+_Batch = Sequence[tuple[Any, "Future[str]", Trace | None]]
 
 
 class Accepted(Protocol):
@@ -61,7 +65,7 @@ class SharedBatches:
         self._delay = delay
         self._most = most
         self._clock = clock
-        self._waiting: deque[tuple[float, Any, Future[str]]] = deque()
+        self._waiting: deque[tuple[float, Any, Future[str], Trace | None]] = deque()
         self._busy = 0
         self._closed = False
         self._threads: set[threading.Thread] = set()
@@ -112,18 +116,19 @@ class SharedBatches:
             ServiceUnavailable: this was closed.
         """
         future: Future[str] = Future()
+        trace = tracing.current()
         with self._lock:
             if threading.current_thread() not in self._threads:
                 self._room.wait_for(lambda: self._closed or not self.is_full)
             if self._closed:
                 raise ServiceUnavailable("the client is closed")
             if self._has_thread():
-                self._waiting.append((self._clock(), event, future))
+                self._waiting.append((self._clock(), event, future, trace))
                 # Those who are busy look again before they rest.
                 if not self._busy or len(self._waiting) >= MAX_EVENTS:
                     self._work.notify()
                 return future
-        self._send([(event, future)])
+        self._send([(event, future, trace)])
         return future
 
     def flush(self) -> None:
@@ -183,7 +188,7 @@ class SharedBatches:
             self._busy += 1
             self._room.notify_all()
         # All may have been cancelled; the batch is empty then.
-        return [(event, future) for event, future in taken if future.set_running_or_notify_cancel()]
+        return [one for one in taken if one[1].set_running_or_notify_cancel()]
 
     def _is_due(self) -> bool:
         if self._closed or len(self._waiting) >= MAX_EVENTS:
@@ -198,7 +203,8 @@ class SharedBatches:
         while pieces:
             piece = pieces.pop()
             try:
-                batch_id = self._accept([event for event, _ in piece]).batch_id
+                with tracing.joined(trace for *_, trace in piece):
+                    batch_id = self._accept([event for event, *_ in piece]).batch_id
             except Overloaded as error:
                 if len(piece) > 1:
                     # What would fit alone is not refused for what came along.
@@ -212,12 +218,12 @@ class SharedBatches:
             except BaseException as error:  # noqa: BLE001 - those who wait are told, whatever it is
                 _tell(piece, error)
             else:
-                for _, future in piece:
+                for _, future, _ in piece:
                     future.set_result(batch_id)
 
 
 def _tell(batch: _Batch, error: BaseException) -> None:
-    for _, future in batch:
+    for _, future, _ in batch:
         # Each caller raises one of its own: a traceback belongs to one thread.
         own = type(error)(*error.args) if isinstance(error, LookalikeError) else error
         own.__cause__ = error.__cause__

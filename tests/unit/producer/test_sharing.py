@@ -309,7 +309,7 @@ def test_as_many_are_accepted_as_fit(waiting: int, room: int) -> None:
     tries: list[int] = []
     shared = SharedBatches(accept)
     futures: list[Future[str]] = [Future() for _ in range(waiting)]
-    shared._send([(n, future) for n, future in enumerate(futures)])  # noqa: SLF001 - one batch, of just so many
+    shared._send([(n, future, None) for n, future in enumerate(futures)])  # noqa: SLF001 - one batch, of just so many
     assert sum(future.exception() is None for future in futures) == min(waiting, room)
     assert len(tries) <= 16
 
