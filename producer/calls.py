@@ -49,11 +49,11 @@ class Calls:
 
     def _send(self, task: str, arguments: Arguments, *, expires: float | None = None) -> AsyncResult[Any]:
         queue = QUEUES[task]
-        task_id = tracing.new_task_id()
         with (
             _celery_errors(f"publishing to the queue {queue!r}"),
-            tracing.span(task, "PRODUCER", {"messaging.destination.name": queue}),
+            tracing.span(task, "PRODUCER", tracing.messaging("send", queue)),
         ):
+            task_id = tracing.new_task_id()
             return self._app.send_task(
                 task,
                 task_id=task_id,

@@ -8,6 +8,7 @@ from contract import MAX_EVENTS, InvalidMessage, ObjectEvent, Overloaded, Servic
 from producer.backpressure import Wait
 from producer.errors import Interrupted, InvalidEvent
 from producer.publisher import Publisher
+from producer.tracing import traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ def enqueue_all(
 ) -> EnqueueResult:
     """Enqueue events as they come, `batch_size` in a message, holding one batch at a time, and waiting for a backlog.
 
+    All are in one trace.
+
     Raises:
         InvalidMessage: `batch_size` is not in 1 .. 100.
         InvalidEvent: an event does not fit the contract; all before it are enqueued.
@@ -35,7 +38,13 @@ def enqueue_all(
     """
     if not 1 <= batch_size <= MAX_EVENTS:
         raise InvalidMessage(f"batch_size: a message carries 1 to {MAX_EVENTS} events, not {batch_size}")
-    stream = _Stream(publisher, wait, progress)
+    with traced():
+        return _enqueue_each(_Stream(publisher, wait, progress), events, batch_size)
+
+
+def _enqueue_each(
+    stream: "_Stream", events: Iterable[UploadEvent | ObjectEvent | Mapping[str, Any]], batch_size: int
+) -> EnqueueResult:
     for index, event in enumerate(events):
         try:
             valid = encode_event(event)

@@ -31,6 +31,7 @@ from producer.duplicates import read_groups
 from producer.evaluation import EvaluateArguments, evaluate_arguments
 from producer.jobs import Pace, call_patiently
 from producer.ledger import Ledger
+from producer.tracing import traced
 
 
 class LongJobs:
@@ -70,13 +71,14 @@ class LongJobs:
         arguments = {"hash": profile, "source": source, "version": VERSION}
         decode_reindex(arguments)
         wait = self._backpressure.bounded(None, waiting)
-        while True:
-            wait.if_due(MAX_EVENTS)
-            result = cast("ReindexResult", self._call(REINDEX, arguments, timeout))
-            if progress is not None:
-                progress(result)
-            if result["done"]:
-                return result
+        with traced():
+            while True:
+                wait.if_due(MAX_EVENTS)
+                result = cast("ReindexResult", self._call(REINDEX, arguments, timeout))
+                if progress is not None:
+                    progress(result)
+                if result["done"]:
+                    return result
 
     def backfill(
         self,
@@ -135,18 +137,19 @@ class LongJobs:
         decode_backfill(arguments)
         wait = self._backpressure.bounded(None, waiting)
         pace = Pace(rate, self._connections.closing.wait)
-        while True:
-            if not dry_run:
-                wait.if_due(MAX_EVENTS)
-                arguments["most"] = pace.begin(max(MAX_EVENTS, wait.room()))
-            result = cast("BackfillResult", self._call(BACKFILL, arguments, timeout))
-            arguments["restart"] = False
-            if progress is not None:
-                progress(result)
-            if result["done"]:
-                return result
-            if not dry_run:
-                pace.end(result["enqueued"])
+        with traced():
+            while True:
+                if not dry_run:
+                    wait.if_due(MAX_EVENTS)
+                    arguments["most"] = pace.begin(max(MAX_EVENTS, wait.room()))
+                result = cast("BackfillResult", self._call(BACKFILL, arguments, timeout))
+                arguments["restart"] = False
+                if progress is not None:
+                    progress(result)
+                if result["done"]:
+                    return result
+                if not dry_run:
+                    pace.end(result["enqueued"])
 
     def audit(
         self,
@@ -305,12 +308,13 @@ class LongJobs:
             InvalidMessage: also where there are too few pictures that can be used.
         """
         message = evaluate_arguments(arguments)
-        while True:
-            result = cast("EvaluationResult", self._call(EVALUATE, message, timeout))
-            if progress is not None:
-                progress(result)
-            if result["report"] is not None:
-                return result["report"]
+        with traced():
+            while True:
+                result = cast("EvaluationResult", self._call(EVALUATE, message, timeout))
+                if progress is not None:
+                    progress(result)
+                if result["report"] is not None:
+                    return result["report"]
 
     def _call(self, task: str, arguments: Mapping[str, Any], timeout: float) -> object:
         """Ask for the next part of a job; of a service that fails, again for twice as long as one part may take."""

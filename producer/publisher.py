@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from celery import Celery
 
-from contract import INGEST, VERSION, ServiceUnavailable
+from contract import INGEST, INGEST_QUEUE, VERSION, ServiceUnavailable
 from producer import tracing
 from producer.errors import vendor_errors
 from producer.ledger import Batch, Ledger
@@ -50,17 +50,18 @@ class Publisher:
             Overloaded: too many events are outstanding.
             ServiceUnavailable: Redis or the broker did not take it. In both cases nothing is accepted.
         """
-        batch = Batch(tracing.new_task_id(), events)
-        try:
-            outstanding = self._ledger.record(batch, self._clock())
-            self.publish(batch)
-        except ServiceUnavailable:
-            # If this fails too, the entry stands, and the sweeper publishes the batch one day: an upload that the
-            # caller was told to send again is then indexed twice, which leaves one row.
-            with suppress(ServiceUnavailable):
-                self._ledger.forget(batch.id)
-            raise
-        return Accepted(batch.id, outstanding)
+        with _span(INGEST_QUEUE, len(events)):
+            batch = Batch(tracing.new_task_id(), events)
+            try:
+                outstanding = self._ledger.record(batch, self._clock())
+                self._send(batch)
+            except ServiceUnavailable:
+                # If this fails too, the entry stands, and the sweeper publishes the batch one day: an upload that the
+                # caller was told to send again is then indexed twice, which leaves one row.
+                with suppress(ServiceUnavailable):
+                    self._ledger.forget(batch.id)
+                raise
+            return Accepted(batch.id, outstanding)
 
     def waiting(self, queue: str) -> int:
         """How many messages wait in a queue.
@@ -71,7 +72,7 @@ class Publisher:
         return queue_lengths(self._app, [queue])[queue]
 
     def publish(self, batch: Batch, *, countdown: float = 0, answer: bool = False) -> None:
-        """Publish a batch that the ledger holds already.
+        """Publish a batch that the ledger holds already, in the trace that it belongs to.
 
         Args:
             batch: of 1 to 100 events.
@@ -81,14 +82,11 @@ class Publisher:
         Raises:
             ServiceUnavailable: the broker did not take it. The ledger still holds it.
         """
-        attributes: dict[str, str | int] = {
-            "messaging.destination.name": batch.queue,
-            "messaging.batch.message_count": len(batch.events),
-        }
-        with (
-            vendor_errors(f"publishing to the queue {batch.queue!r}"),
-            tracing.span("enqueue", "PRODUCER", attributes),
-        ):
+        with tracing.within(tracing.of_task(batch.id)), _span(batch.queue, len(batch.events)):
+            self._send(batch, countdown=countdown, answer=answer)
+
+    def _send(self, batch: Batch, *, countdown: float = 0, answer: bool = False) -> None:
+        with vendor_errors(f"publishing to the queue {batch.queue!r}"):
             self._app.send_task(
                 INGEST,
                 kwargs={"events": list(batch.events), "version": VERSION},
@@ -103,6 +101,12 @@ class Publisher:
                 # A batch that is handed back is a message in its own right, not a child whose result is asked for.
                 add_to_parent=False,
             )
+
+
+def _span(queue: str, events: int) -> AbstractContextManager[Any]:
+    return tracing.span(
+        "enqueue", "PRODUCER", {**tracing.messaging("send", queue), "messaging.batch.message_count": events}
+    )
 
 
 def _readable(events: Sequence[Any]) -> str:

@@ -3,6 +3,8 @@
 While a batch is on its way, the events of others gather, and go together in the next. So a lone caller waits for
 nobody, and many together send few messages. Whoever enqueued is told only when the batch with the event is accepted:
 nothing is promised that is only in memory.
+
+A batch is in one trace: that of the first of its callers who has one. Those of the others are linked to it.
 """
 
 import atexit
@@ -12,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
@@ -26,7 +27,6 @@ _MOST_WAITING: Final = 10_000
 _IDLE_SECONDS: Final = 10.0
 _all: "WeakSet[SharedBatches]" = WeakSet()
 
-# Each event with what its caller is told by, and the trace that it was enqueued in.
 _Batch = Sequence[tuple[Any, "Future[str]", Trace | None]]
 
 
@@ -116,18 +116,19 @@ class SharedBatches:
             ServiceUnavailable: this was closed.
         """
         future: Future[str] = Future()
+        trace = tracing.current()
         with self._lock:
             if threading.current_thread() not in self._threads:
                 self._room.wait_for(lambda: self._closed or not self.is_full)
             if self._closed:
                 raise ServiceUnavailable("the client is closed")
             if self._has_thread():
-                self._waiting.append((self._clock(), event, future, tracing.current()))
+                self._waiting.append((self._clock(), event, future, trace))
                 # Those who are busy look again before they rest.
                 if not self._busy or len(self._waiting) >= MAX_EVENTS:
                     self._work.notify()
                 return future
-        self._send([(event, future, tracing.current())])
+        self._send([(event, future, trace)])
         return future
 
     def flush(self) -> None:
@@ -202,7 +203,7 @@ class SharedBatches:
         while pieces:
             piece = pieces.pop()
             try:
-                with _as_of(piece):
+                with tracing.joined(trace for *_, trace in piece):
                     batch_id = self._accept([event for event, *_ in piece]).batch_id
             except Overloaded as error:
                 if len(piece) > 1:
@@ -219,12 +220,6 @@ class SharedBatches:
             else:
                 for _, future, _ in piece:
                     future.set_result(batch_id)
-
-
-def _as_of(batch: _Batch) -> AbstractContextManager[None]:
-    """Be in the trace of whoever enqueued first: a message has one."""
-    trace = batch[0][2]
-    return nullcontext() if trace is None else tracing.within(trace)
 
 
 def _tell(batch: _Batch, error: BaseException) -> None:

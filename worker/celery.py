@@ -139,7 +139,8 @@ def _bind(task_id: str, task: "Task[Any, Any]", kwargs: dict[str, Any], **_: Any
     structlog.contextvars.clear_contextvars()
     trace, stack = tracing.of_task(task_id, task.request.get(tracing.HEADER)), ExitStack()
     stack.enter_context(tracing.within(trace))
-    stack.enter_context(tracing.span(task.name, "CONSUMER", parent=trace))
+    queue = (task.request.delivery_info or {}).get("routing_key") or ""
+    stack.enter_context(tracing.span(task.name, "CONSUMER", tracing.messaging("process", queue)))
     _running[task_id] = _Running(time.monotonic(), stack)
     structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name, company_id=logs.companies(kwargs))
 
@@ -147,6 +148,7 @@ def _bind(task_id: str, task: "Task[Any, Any]", kwargs: dict[str, Any], **_: Any
 @signals.task_failure.connect
 def _log_failure(exception: BaseException, **_: Any) -> None:
     """What a caller is told stands in the log too; what it is not told of, Celery logs with its traceback."""
+    tracing.fail(exception)
     if isinstance(exception, LookalikeError):
         log.warning("task_refused", error_type=type(exception).__name__, error=str(exception))
 

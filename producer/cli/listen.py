@@ -39,7 +39,7 @@ def listen(
     put it behind what terminates TLS.
     """
     _require_extra()
-    from producer import logs  # noqa: PLC0415 - `--help` needs no logs
+    from producer import logs, tracing  # noqa: PLC0415 - `--help` needs no logs
     from producer.listening.application import Listener, Rules  # noqa: PLC0415 - needs an extra
     from producer.listening.authentication import Secrets  # noqa: PLC0415 - as above
     from producer.listening.callback_signature import PublicKeys, fetch  # noqa: PLC0415 - as above
@@ -51,8 +51,9 @@ def listen(
     except ValueError as error:
         raise typer.BadParameter(f"LOOKALIKE_CALLBACK_PUBLIC_KEY: {error}") from None
     logs.configure(settings)
+    tracing.configure("lookalike-listener")
     rules = Rules(settings.listen_max_bytes, settings.listen_seconds, settings.callback_signature_alone)
-    with open_client(ctx) as client:
+    with open_client(ctx, one_trace=False) as client:
         listener = Listener(client, Secrets(settings.listen_secrets), keys, rules)
         if settings.metrics_port is not None:
             _serve_metrics(listener, settings.metrics_host, settings.metrics_port)

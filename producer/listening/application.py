@@ -19,13 +19,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from contract import InvalidMessage, ObjectEvent, Overloaded, ServiceUnavailable
+from producer import tracing
 from producer.listening import callback_signature
 from producer.listening.authentication import Secrets, Unauthorized
 from producer.listening.callback_signature import PublicKeys
 from producer.listening.counting import Counting
 from producer.listening.openapi import document
 from producer.oss_events import Delivery, Form, parse
-from producer.tracing import HEADER, traced
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,8 @@ class Listener:
         return JSONResponse(document())
 
     async def _take(self, delivery: Delivery) -> Response:
-        await self._accept(delivery.events)
+        with tracing.span("deliver", "SERVER", {"events": len(delivery.events)}):
+            await self._accept(delivery.events)
         self._counting.delivered(delivery)
         told = {
             "form": delivery.form.value,
@@ -164,37 +165,38 @@ class Listener:
         """Answer within the time limit, whatever happens, and count it. No answer tells what only the log should."""
 
         async def answer(request: Request) -> Response:
-            with traced(request.headers.get(HEADER)):
-                return await answer_in_trace(request)
-
-        async def answer_in_trace(request: Request) -> Response:
             begun = time.monotonic()
-            try:
-                async with asyncio.timeout(self._rules.seconds):
-                    response = await handle(request)
-            except Unauthorized as error:
-                log.warning("unauthorized", path=path, sender=_sender(request), reason=str(error))
-                response = _error(401, "who sent this has not shown that it may", {"WWW-Authenticate": "Bearer"})
-            except InvalidMessage as error:
-                log.warning("not_understood", path=path, sender=_sender(request), reason=str(error))
-                response = _error(400, str(error))
-            except (Overloaded, ServiceUnavailable) as error:
-                log.error("not_accepted", path=path, reason=str(error))  # noqa: TRY400 - the reason says it
-                response = _error(503, "the events cannot be accepted now: send them again", _RETRY)
-            except TimeoutError:
-                log.error("too_slow", path=path, sender=_sender(request))  # noqa: TRY400 - there is no more to say
-                response = _error(503, "the request took too long: send it again", _RETRY)
-            except HTTPException as error:
-                response = _error(error.status_code, error.detail)
-            except ClientDisconnect:
-                response = Response(status_code=400)  # nobody reads it
-            except Exception:
-                log.exception("request_failed", path=path)
-                response = _error(500, "an error of the listener's own: its log says which")
+            with tracing.traced(_traceparent(request)):
+                response = await self._respond(path, handle, request)
             self._counting.answered(path, response.status_code, time.monotonic() - begun)
             return response
 
         return answer
+
+    async def _respond(self, path: str, handle: Handler, request: Request) -> Response:
+        try:
+            async with asyncio.timeout(self._rules.seconds):
+                response = await handle(request)
+        except Unauthorized as error:
+            log.warning("unauthorized", path=path, sender=_sender(request), reason=str(error))
+            response = _error(401, "who sent this has not shown that it may", {"WWW-Authenticate": "Bearer"})
+        except InvalidMessage as error:
+            log.warning("not_understood", path=path, sender=_sender(request), reason=str(error))
+            response = _error(400, str(error))
+        except (Overloaded, ServiceUnavailable) as error:
+            log.error("not_accepted", path=path, reason=str(error))  # noqa: TRY400 - the reason says it
+            response = _error(503, "the events cannot be accepted now: send them again", _RETRY)
+        except TimeoutError:
+            log.error("too_slow", path=path, sender=_sender(request))  # noqa: TRY400 - there is no more to say
+            response = _error(503, "the request took too long: send it again", _RETRY)
+        except HTTPException as error:
+            response = _error(error.status_code, error.detail)
+        except ClientDisconnect:
+            response = Response(status_code=400)  # nobody reads it
+        except Exception:
+            log.exception("request_failed", path=path)
+            response = _error(500, "an error of the listener's own: its log says which")
+        return response
 
 
 def _error(status: int, error: str, headers: dict[str, str] | None = None) -> Response:
@@ -211,6 +213,12 @@ def _target(request: Request) -> bytes:
     raw: bytes = request.scope["raw_path"].partition(b"?")[0]
     query: bytes = request.scope["query_string"]
     return raw + b"?" + query if query else raw
+
+
+def _traceparent(request: Request) -> str | None:
+    """The sender's, of W3C Trace Context, by which more than one is none."""
+    given = request.headers.getlist(tracing.HEADER)
+    return given[0] if len(given) == 1 else None
 
 
 def _sender(request: Request) -> str | None:

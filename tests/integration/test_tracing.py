@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,11 +13,11 @@ from typing import Any, ClassVar
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from devstack.pictures import photos
 from producer import Client, traced
-from producer.tracing import Trace
-from tests.integration.listening import Listening
+from tests.integration.listening import PROGRAM, Listening
 from tests.integration.processes import Worker, eventually, on_own_databases, settled
 from worker.adapters.oss import OssObjectStore
 
@@ -25,11 +26,16 @@ COMPANY = 62
 APPLICATION = """
 import sys
 from opentelemetry import trace
+from contract import QueryNotFound
 from producer import Client, tracing
 
 tracing.configure("application")
 with Client.from_env() as client, trace.get_tracer("application").start_as_current_span("upload") as span:
     client.enqueue("traced/otel.jpg", meta_id=5, company_id=62)
+    try:
+        client.search(object_key="traced/secret-key.jpg", company_id=62, timeout=60)
+    except QueryNotFound:
+        pass
     client.search(vector=bytes(8), company_id=62, timeout=60)
     print(f"{span.get_span_context().trace_id:032x}")
 tracing.flush()
@@ -40,11 +46,14 @@ class Collector(BaseHTTPRequestHandler):
     """Takes what an OTLP exporter sends."""
 
     spans: ClassVar[list[dict[str, Any]]] = []
+    bodies: ClassVar[list[bytes]] = []
 
     def do_POST(self) -> None:
         """Take spans."""
         request = ExportTraceServiceRequest()
-        request.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        Collector.bodies.append(body)
+        request.ParseFromString(body)
         for resource in request.resource_spans:
             (service,) = [one.value.string_value for one in resource.resource.attributes if one.key == "service.name"]
             Collector.spans += [
@@ -55,6 +64,7 @@ class Collector(BaseHTTPRequestHandler):
                     "id": span.span_id.hex(),
                     "parent": span.parent_span_id.hex(),
                     "attributes": {one.key for one in span.attributes},
+                    "failed": span.status.code == Status.STATUS_CODE_ERROR,
                 }
                 for scope in resource.scope_spans
                 for span in scope.spans
@@ -70,6 +80,7 @@ class Collector(BaseHTTPRequestHandler):
 def collector() -> Iterator[str]:
     """Where spans are sent to."""
     Collector.spans.clear()
+    Collector.bodies.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -109,6 +120,32 @@ def test_a_search_can_be_followed(client: Client, search_worker: Worker) -> None
     assert "search_answered" in events(search_worker, trace_id)
 
 
+def test_a_delivery_can_be_followed(
+    client: Client, bucket: OssObjectStore, ingest_worker: Worker, worker_env: Mapping[str, str], tmp_path: Path
+) -> None:
+    """The trace of an HTTP request goes on: in the listener's line, and in the worker's."""
+    bucket.put("traced/delivered.jpg", photos()["flower.jpg"])
+    trace_id = "5bf92f3577b34da6a3ce929d0e0e4736"
+    body = b"object=traced/delivered.jpg&meta_id=3&company_id=62"
+    with Listening(worker_env, tmp_path / "listener") as listener:
+        header = f"00-{trace_id}-00f067aa0ba902b7-01"
+        assert listener.post("/events", body, headers={"traceparent": header}).status_code == 200
+        lines = [json.loads(line) for line in listener.log.read_text().splitlines() if line.startswith("{")]
+    assert [line["event"] for line in lines if line.get("trace_id") == trace_id] == ["delivered"]
+    settled(client)
+    assert "batch_settled" in events(ingest_worker, trace_id)
+
+
+def test_a_command_can_be_followed(client: Client, ingest_worker: Worker, worker_env: Mapping[str, str]) -> None:
+    """All that it sends is in the trace of `TRACEPARENT`."""
+    trace_id = "6bf92f3577b34da6a3ce929d0e0e4736"
+    environment = {**os.environ, **worker_env, "TRACEPARENT": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    command = (PROGRAM, "enqueue", "traced/none.jpg", "--meta-id", "4", "--company-id", str(COMPANY))
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    settled(client)
+    assert "event_dead" in events(ingest_worker, trace_id)
+
+
 async def _asearch(client: Client) -> str:
     with traced() as trace_id:
         await client.asearch(vector=bytes(8), company_id=COMPANY)
@@ -128,12 +165,19 @@ def test_spans_are_exported_as_one_tree(
     bucket: OssObjectStore,
     tmp_path: Path,
 ) -> None:
-    """From the application's span through the worker's tasks to each stage; no span tells a key or a tenant."""
+    """From the application's span through the tasks to each stage, also of processes that were forked.
+
+    No span tells a key or a tenant, an error's message no more than an attribute.
+    """
     bucket.put("traced/otel.jpg", photos()["flower.jpg"])
     environment = {**on_own_databases(worker_env, 13), "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
     moved = {name: value for name, value in environment.items() if name.endswith("_URL") or name.startswith("OTEL")}
-    command = ("-Q", "ingest,search", "-P", "threads", "-c", "4", "-n", "traced@%h")
-    with start_worker(*command, log=tmp_path / "log", **moved) as worker:
+    forked = ("-Q", "ingest", "-P", "prefork", "-c", "1", "-n", "forked@%h")
+    threaded = ("-Q", "search", "-P", "threads", "-c", "4", "-n", "threaded@%h")
+    with (
+        start_worker(*forked, log=tmp_path / "forked", **moved) as worker,
+        start_worker(*threaded, log=tmp_path / "threaded", **moved),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", APPLICATION],
             env=environment,
@@ -164,19 +208,10 @@ def test_spans_are_exported_as_one_tree(
     }
     assert {span["service"] for span in ours.values()} == {"application", "lookalike-worker"}
     assert set().union(*(span["attributes"] for span in ours.values())) == {
-        *("messaging.destination.name", "messaging.batch.message_count", "rows", "queries")
+        *("messaging.system", "messaging.operation.type", "messaging.destination.name"),
+        *("messaging.batch.message_count", "rows", "queries", "error.type"),
     }
-
-
-def test_a_delivery_goes_on_with_its_senders_trace(
-    worker_env: Mapping[str, str], ingest_worker: Worker, client: Client, tmp_path: Path
-) -> None:
-    """From the header of the request to the worker's lines about it, also through a batch that is shared."""
-    trace = Trace("5" * 31 + "e", "7" * 16)
-    event = {"events": [{"eventName": "ObjectCreated:PutObject", "oss": {"object": {"key": "traced/by-oss.jpg"}}}]}
-    with Listening(worker_env, tmp_path / "log") as listening:
-        answer = listening.post("/events", json.dumps(event).encode(), headers={"traceparent": trace.header})
-        assert answer.json()["accepted"] == 1
-    settled(client)
-    assert "batch_settled" in events(ingest_worker, trace.trace_id)
-    assert trace.trace_id in (tmp_path / "log").read_text()
+    failed = [span["name"] for span in ours.values() if span["failed"]]
+    assert "lookalike.search" in failed
+    assert "upload" not in failed
+    assert not [body for body in Collector.bodies if b"secret-key" in body or b"traced/" in body]

@@ -3,22 +3,28 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import structlog
+
 from contract import LookalikeError
 from producer import tracing
+from producer.tracing import Trace
 from worker import metrics
 from worker.core.errors import Permanent, Rejected, RowsRejected, Transient
 from worker.core.outcomes import explain
 from worker.ports import Row, VectorIndex
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False, slots=True)
 class _Write:
     rows: Sequence[Row]
     deadline: float
+    trace: Trace | None = field(default_factory=tracing.current, init=False)
     done: bool = field(default=False, init=False)
     refused: Mapping[int, Permanent] = field(default_factory=dict, init=False)
     error: LookalikeError | None = field(default=None, init=False)
@@ -80,7 +86,7 @@ class GroupWriter:
             failed: Exception | None = None
             refused: Mapping[Row, RowsRejected] = {}
             try:
-                refused = self._upsert(rows, max(write.deadline for write in group))
+                refused = self._upsert(rows, max(write.deadline for write in group), _joining(group))
             except Exception as error:  # noqa: BLE001 - it is told to each thread that waits for these rows
                 failed = error
             for write in group:
@@ -90,11 +96,11 @@ class GroupWriter:
                     _tell(write, refused)
                 write.done = True
 
-    def _upsert(self, rows: Sequence[Row], deadline: float) -> Mapping[Row, RowsRejected]:
+    def _upsert(self, rows: Sequence[Row], deadline: float, joining: Sequence[Trace]) -> dict[Row, RowsRejected]:
         """Write rows, and find those that are refused."""
         metrics.UPSERT_ROWS.observe(len(rows))
         try:
-            with metrics.UPSERT.time(), tracing.span("upsert", attributes={"rows": len(rows)}):
+            with metrics.UPSERT.time(), tracing.span("upsert", attributes={"rows": len(rows)}, links=joining):
                 self._index.upsert(rows)
         except RowsRejected as error:
             if len(rows) == 1:
@@ -102,7 +108,7 @@ class GroupWriter:
             if time.monotonic() > deadline:
                 raise Transient("the rows that are refused were not found in time") from error
             half = len(rows) // 2
-            return {**self._upsert(rows[:half], deadline), **self._upsert(rows[half:], deadline)}
+            return self._upsert(rows[:half], deadline, joining) | self._upsert(rows[half:], deadline, joining)
         return {}
 
     def _take(self) -> tuple[list[_Write], list[Row]]:
@@ -119,6 +125,14 @@ class GroupWriter:
             group.append(write)
             rows |= {row.id: row for row in write.rows}
         return group, list(rows.values())
+
+
+def _joining(group: Iterable[_Write]) -> list[Trace]:
+    """The traces of the threads that do not write themselves, but whose rows are in the group."""
+    joining = tracing.others(write.trace for write in group)
+    if joining:
+        log.debug("rows_written_together", trace_ids=[trace.trace_id for trace in joining])
+    return joining
 
 
 def _tell(write: _Write, refused: Mapping[Row, RowsRejected]) -> None:

@@ -224,7 +224,7 @@ class MilvusIndex:
             return 0
 
     def _call(self) -> dict[str, Any]:
-        """What all calls have: their deadline, and the trace that they belong to, which Milvus logs them under."""
+        """What all calls have: their deadline, and the trace that they belong to, which Milvus is told."""
         trace = tracing.current()
         return {
             "timeout": self._settings.milvus_timeout,

@@ -22,15 +22,18 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from contract import ObjectEvent, Overloaded, ServiceUnavailable
+from producer import tracing
 from producer.listening import callback_signature
 from producer.listening.application import Listener, Rules
 from producer.listening.authentication import Secrets, Unauthorized
 from producer.listening.callback_signature import PublicKeys
 from producer.listening.openapi import document
+from producer.tracing import Trace
 
 SECRET = "a-secret-of-the-tests"  # noqa: S105 - not a real one
 BEARER = {"Authorization": f"Bearer {SECRET}"}
 BODY = json.dumps({"events": [{"eventName": "ObjectCreated:PutObject", "oss": {"object": {"key": "a.png"}}}]}).encode()
+TRACE = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 CALLBACK = b"object=a.png&meta_id=1"
 
 
@@ -39,6 +42,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.events: list[ObjectEvent] = []
+        self.traces: list[Trace | None] = []
         self.error: Exception | None = None
         self.hangs = False
 
@@ -51,6 +55,7 @@ class Ledger:
             future.set_exception(self.error)
         else:
             self.events.append(event)
+            self.traces.append(tracing.current())
             future.set_result("batch")
         return future
 
@@ -107,6 +112,23 @@ def test_a_delivery_is_accepted(ledger: Ledger) -> None:
         {"form": "events", "accepted": 1, "ignored": 0, "malformed": 0},
     )
     assert ledger.events == [ObjectEvent(object_key="a.png", source="oss")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_taken"),
+    [
+        ([("traceparent", TRACE.header)], True),
+        ([("traceparent", TRACE.header), ("traceparent", TRACE.header)], False),
+        ([("traceparent", "00-nonsense")], False),
+        ([], False),
+    ],
+)
+def test_a_delivery_is_in_its_senders_trace(ledger: Ledger, headers: list[tuple[str, str]], *, is_taken: bool) -> None:
+    """If it has just one that is valid; else in one of its own."""
+    ask(application(ledger), "POST", "/events", content=BODY, headers=[*BEARER.items(), *headers])
+    (trace,) = ledger.traces
+    assert trace is not None
+    assert (trace.trace_id == TRACE.trace_id) is is_taken
 
 
 @pytest.mark.parametrize("error", [Overloaded("too many"), ServiceUnavailable("no redis at redis://:secret@host")])
