@@ -32,7 +32,7 @@ _REGION: Final = "cn-hangzhou"
 # The password that Milvus 2.3 begins with. From 2.4 on it begins with `defaultRootPassword`.
 _FIRST_TOKEN: Final = "root:Milvus"  # noqa: S105 - known to all
 _OURS: Final = "build"
-_LOAD: Final = 600
+_LOAD: Final = 2000
 _LOADED_BY: Final = 50  # events that have ended when the worker is killed
 _SETTLE_SECONDS: Final = 240.0
 _POLL_SECONDS: Final = 0.2
@@ -174,6 +174,7 @@ class Trial:
             left = client.outstanding()
             # Not `docker kill`, after which Docker thinks that the container is to stay down.
             os.kill(victim["State"]["Pid"], signal.SIGKILL)
+            _require(left > 0, "the load was over before the kill")
             self._say(f"SIGKILL for {victim['Name']} with {left} of {_LOAD} events outstanding")
             _until("every event has ended", lambda: client.outstanding() == 0)
             rows = client.search(meta_id=0, company_id=_COMPANY, limit=1, fresh=True)["matches"][0]["count"]
