@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from itertools import chain, islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import pytest
 from celery import Celery
 from pymilvus import MilvusClient
 
-from contract import SEARCH
+from contract import DELETE, DUPLICATES, SEARCH
 from tests.fuzz_tenants import Asking, connected, run
 from tests.integration.processes import Worker, on_own_databases
 from tests.tenants import SERVED, Call, Calls, flaws
@@ -39,11 +40,13 @@ def app(asking: Asking, tmp_path: Path) -> Iterator[Celery]:
 
 def test_no_answer_tells_of_another_company(asking: Asking, app: Celery) -> None:
     """Hostile ids, filters, vectors, images, keys and batches; deletes and groups too. What is stored stays so."""
-    tally = run(asking, app, iter(Calls(7)), 400)
+    slow = (call for call in Calls(7) if call.task in {DELETE, DUPLICATES})
+    tally = run(asking, app, chain(islice(slow, 6), Calls(7)), 400)
     tally.flaws += asking.missing(tally.deleted)
     assert not tally.flaws
     assert tally.by_task > 5
-    assert tally.answered > 100
+    assert tally.answered > 50
+    assert tally.deleted
     assert tally.rows > 1000
     everything = Call(SEARCH, {"query": {"vector": "00" * 8}, "all_companies": True, "limit": 1000})
     answer = asking(everything)
