@@ -108,8 +108,8 @@ _ROLES: Final[Mapping[str, _Role]] = {
     ),
 }
 ROLES: Final = (*_ROLES, ADMIN)
-# Nobody can log in as it, and yet it may do everything: Redis replays the transactions of its append-only file as this
-# user, and drops what it may not do (seen with 7.0.15).
+# Nobody can log in as it, and yet it may do everything: Redis 7.0.15 replays the transactions and scripts of its
+# append-only file as this user, and drops what it may not do.
 _DEFAULT: Final = "default off resetpass ~* &* +@all"
 # For Redis' own health check, by any password.
 _HEALTH: Final = "health on nopass resetkeys resetchannels -@all +ping"

