@@ -36,7 +36,7 @@ def test_one_address_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.broker_url, settings.result_backend_url, settings.ledger_url) == (
         "redis://a/0",
         "redis://c",
-        "rediss://b/1",
+        "rediss://b/1?ssl_cert_reqs=required",
     )
 
 
