@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any, Final, TextIO
 from urllib.parse import quote, unquote, urlsplit
 
@@ -15,6 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from producer import secret_files
+from producer.addresses import each_address
 from producer.settings import LogSettings
 
 _MASK: Final = "***"
@@ -46,8 +48,8 @@ def secrets(environment: Mapping[str, str]) -> frozenset[str]:
     given |= {secret.partition(":")[2] for secret in given}  # Milvus' token may be user:password
     given |= {quote(secret, safe="") for secret in given}  # as Redis' password stands in an address
     given |= {secret.strip() for secret in _value_of("LOOKALIKE_LISTEN_SECRETS", environment).split(",")}
-    for name in _URL_VARIABLES:
-        password = urlsplit(_value_of(name, environment)).password or ""
+    for address in chain.from_iterable(each_address(_value_of(name, environment)) for name in _URL_VARIABLES):
+        password = urlsplit(address).password or ""
         given |= {password, unquote(password)}
     # As JSON writes them, too. What is shorter than any real secret would blank half of every line.
     forms = given | {json.dumps(secret)[1:-1] for secret in given}

@@ -1,6 +1,6 @@
-"""TLS to Redis: every address that says `rediss` has its server's certificate verified.
+"""TLS to the broker and to Redis: `rediss` and `amqps` mean that the server's certificate is verified.
 
-Of three libraries that read such an address, kombu 5.7 verifies nothing unless the address says so
+Of three libraries that read `rediss`, kombu 5.7 verifies nothing unless the address says so
 (`kombu.connection.Connection._init_params`), Celery's result backend refuses one that does not say, and redis-py
 verifies. Flower 2.2 does not read it at all, but Celery's `broker_use_ssl`. So the address is made to say it.
 """
@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 _SECURE: Final = "rediss"
+_SECURE_AMQP: Final = "amqps"
 _PREFIX: Final = "ssl_"
 _REQUIREMENT: Final = "ssl_cert_reqs"
 _HOST_CHECK: Final = "ssl_check_hostname"
@@ -53,6 +54,9 @@ def verifying(url: str) -> str:
 def broker_options(url: str) -> dict[str, Any] | None:
     """What Celery's `broker_use_ssl` is for an address that `verifying` completed; None where that is without TLS."""
     parts = urlsplit(url)
+    if parts.scheme == _SECURE_AMQP:
+        # kombu puts the host's name in, without which py-amqp 5.4 takes any certificate of an authority it trusts.
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
     if parts.scheme != _SECURE:
         return None
     named = {name: value for name, value in _options(parts).items() if name in _FILES}

@@ -14,6 +14,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from devstack import valkey
+from devstack.certificates import Certificates
 from devstack.ports import reserve
 from producer.redis_connections import connect
 
@@ -104,15 +105,27 @@ def redis_server(
 
 @contextmanager
 def rabbitmq_server(directory: Path) -> Iterator[tuple[Server, str]]:
-    """Debian's RabbitMQ, with a port mapper of its own; and the address of its one virtual host."""
+    """Debian's RabbitMQ, with a port mapper of its own; and the address of its one virtual host.
+
+    It has TLS at the port of the file `tls`, by the certificates of the folder `certificates`.
+    """
     assert RABBITMQ is not None
     assert _EPMD is not None
-    with reserve(["amqp", "nodes", "names"], {}) as ports:
+    with reserve(["amqp", "amqps", "nodes", "names"], {}) as ports:
         address = f"amqp://guest:guest@127.0.0.1:{ports['amqp']}//"
         names = {"ERL_EPMD_PORT": str(ports["names"]), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        certificates = Certificates(directory / "certificates")
+        certificates.make()
         config = directory / "rabbitmq.conf"
         # Otherwise a full disk of the machine stops every publisher.
-        config.write_text("disk_free_limit.absolute = 1MB\n")
+        config.write_text(
+            "disk_free_limit.absolute = 1MB\n"
+            f"listeners.ssl.default = 127.0.0.1:{ports['amqps']}\n"
+            f"ssl_options.cacertfile = {certificates.authority}\n"
+            f"ssl_options.certfile = {certificates.server}\n"
+            f"ssl_options.keyfile = {certificates.key}\n"
+        )
+        (directory / "tls").write_text(str(ports["amqps"]))
         variables = {
             **names,
             "HOME": str(directory),  # of the cookie that Erlang writes

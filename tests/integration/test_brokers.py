@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract import ServiceUnavailable
+from devstack.certificates import Certificates
 from devstack.oss import Fault, FaultClient
 from producer import Client, connections, publisher
 from tests import servers
@@ -24,9 +25,15 @@ MAKES = [pytest.param("rabbitmq", marks=NEEDS_RABBITMQ), pytest.param("redis", m
 
 
 @pytest.fixture(scope="module")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+def rabbitmq_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where RabbitMQ has its files."""
+    return tmp_path_factory.mktemp("rabbitmq")
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(rabbitmq_folder: Path) -> Iterator[tuple[Server, str]]:
     """Debian's RabbitMQ and its address."""
-    with servers.rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as running:
+    with servers.rabbitmq_server(rabbitmq_folder) as running:
         yield running
 
 
@@ -133,6 +140,28 @@ def test_what_rabbitmq_does_not_confirm_is_not_accepted(
         pytest.raises(ServiceUnavailable, match="ACCESS_REFUSED"),
     ):
         client.enqueue("a.png", meta_id=4, company_id=1)
+
+
+@NEEDS_RABBITMQ
+def test_rabbitmq_with_tls_is_taken_at_its_name_only(
+    rabbitmq: tuple[Server, str], rabbitmq_folder: Path, own_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a certificate of a trusted authority for this host; not for another, nor of an unknown authority."""
+    assert rabbitmq
+    port = (rabbitmq_folder / "tls").read_text()
+
+    def enqueue(host: str) -> None:
+        with Client(
+            client_settings(own_env | {"LOOKALIKE_BROKER_URL": f"amqps://guest:guest@{host}:{port}//"})
+        ) as client:
+            client.enqueue("a.png", meta_id=1, company_id=1)
+
+    with pytest.raises(ServiceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        enqueue("127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(Certificates(rabbitmq_folder / "certificates").authority))
+    enqueue("127.0.0.1")
+    with pytest.raises(ServiceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        enqueue("127.1")  # the same host by a name that is not in the certificate
 
 
 def test_a_fail_over_by_sentinel_loses_nothing_that_was_replicated(

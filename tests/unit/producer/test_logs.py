@@ -97,6 +97,13 @@ def test_no_secret_is_in_what_others_are_shown(monkeypatch: pytest.MonkeyPatch) 
     assert logs.without_secrets("oss-session-token for broker/password") == "*** for ***"
 
 
+def test_the_password_of_every_address_is_masked() -> None:
+    """Of several in one variable, too."""
+    several = "sentinel://:first-password@a:1/0;sentinel://:second%2Fpassword@b:2/0"
+    found = logs.secrets({"LOOKALIKE_BROKER_URL": several})
+    assert {"first-password", "second%2Fpassword", "second/password"} <= found
+
+
 def test_what_came_from_files_is_masked_too(tmp_path: Path) -> None:
     """The content of `NAME_FILE`, and Redis' password as an address has it. A file that is not there is no error."""
     given = {

@@ -72,10 +72,7 @@ def test_settings_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("redis://host:1/0", "redis://:p%2Fw%3A%23%25%40%C3%A9@host:1/0"),
         ("redis://user@host:1/0", "redis://user:p%2Fw%3A%23%25%40%C3%A9@host:1/0"),
-        (
-            "rediss://user@host/1?a=b",
-            "rediss://user:p%2Fw%3A%23%25%40%C3%A9@host/1?a=b&ssl_cert_reqs=required",
-        ),
+        ("rediss://user@host/1?a=b", "rediss://user:p%2Fw%3A%23%25%40%C3%A9@host/1?a=b&ssl_cert_reqs=required"),
         ("redis://user:own@host:1/0", "redis://user:own@host:1/0"),
         ("redis://:@host:1/0", "redis://:@host:1/0"),
         ("amqp://user@host/", "amqp://user@host/"),

@@ -29,11 +29,17 @@ def test_an_address_with_tls_says_that_it_is_verified(options: str) -> None:
     assert tls.verifying(f"rediss://a:b@host:6379/0{options}") == "rediss://a:b@host:6379/0?ssl_cert_reqs=required"
 
 
-@pytest.mark.parametrize("url", ["redis://host:6379/0", "unix:///run/redis.sock?db=2", "amqps://a:b@host//"])
+@pytest.mark.parametrize("url", ["redis://host:6379/0", "unix:///run/redis.sock?db=2", "amqp://a:b@host//"])
 def test_other_addresses_stay_as_they_are(url: str) -> None:
     """Without TLS, or of other brokers."""
     assert tls.verifying(url) == url
     assert tls.broker_options(url) is None
+
+
+def test_rabbitmq_with_tls_is_verified_too() -> None:
+    """The certificate, and by what kombu puts in, the host's name."""
+    assert tls.verifying("amqps://a:b@host//") == "amqps://a:b@host//"
+    assert tls.broker_options("amqps://a:b@host//") == {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
 
 
 @pytest.mark.parametrize(
