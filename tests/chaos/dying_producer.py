@@ -10,22 +10,22 @@ import sys
 from typing import Any
 from unittest.mock import patch
 
+from celery import Celery
+
 from producer import Client
-from producer.ledger import Batch
-from producer.publisher import Publisher
 
 
 def main() -> None:
     """Enqueue them with the real client, and die."""
     messages: list[list[dict[str, Any]]] = json.load(sys.stdin)
-    publish = Publisher.publish
+    send_task = Celery.send_task
 
-    def publish_or_die(publisher: Publisher, batch: Batch) -> None:
-        if batch.events == messages[-1]:
+    def send_or_die(app: Celery, name: str, *args: Any, **options: Any) -> Any:
+        if options["kwargs"]["events"] == messages[-1]:
             os.kill(os.getpid(), signal.SIGKILL)
-        publish(publisher, batch)
+        return send_task(app, name, *args, **options)
 
-    with patch.object(Publisher, "publish", publish_or_die), Client.from_env() as client:
+    with patch.object(Celery, "send_task", send_or_die), Client.from_env() as client:
         for events in messages:
             client.enqueue_many(events, batch_size=len(events))
 
