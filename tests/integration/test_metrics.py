@@ -18,7 +18,7 @@ import yaml
 from celery import Celery
 from prometheus_client.parser import text_string_to_metric_families
 
-from contract import QUARANTINE_QUEUE
+from contract import QUARANTINE_QUEUE, IngestResult
 from devstack.pictures import photos
 from producer import Client
 from tests.integration.listening import PROGRAM, Listening
@@ -76,8 +76,10 @@ def processes(
 
 
 @pytest.fixture(scope="module")
-def work(client: Client, processes: Mapping[str, int], celery_only: Celery, worker_env: Mapping[str, str]) -> None:
-    """Something was indexed, searched, quarantined and given up."""
+def work(
+    client: Client, processes: Mapping[str, int], celery_only: Celery, worker_env: Mapping[str, str]
+) -> IngestResult:
+    """Something was indexed, searched and given up, and a message of the quarantine ended like this."""
     assert processes
     with pytest.MonkeyPatch.context() as patch:
         for name, given in worker_env.items():
@@ -89,12 +91,14 @@ def work(client: Client, processes: Mapping[str, int], celery_only: Celery, work
         bucket.close()
     client.enqueue("metrics/none", meta_id=9, company_id=COMPANY)
     event = {"object_key": "metrics/0", "meta_id": 8, "company_id": COMPANY}
-    celery_only.send_task("lookalike.ingest", kwargs={"events": [event]}, queue=QUARANTINE_QUEUE).get(60)
+    message = celery_only.send_task("lookalike.ingest", kwargs={"events": [event]}, queue=QUARANTINE_QUEUE)
+    quarantined: IngestResult = message.get(60)
     settled(client)
     assert client.search(object_key="metrics/0", company_id=COMPANY, fresh=True)["matches"]
     wrong = {"query": {"vector": "00"}, "company_id": COMPANY}
     refused = celery_only.send_task("lookalike.search", kwargs=wrong, queue="search")
     assert isinstance(refused.get(60, propagate=False), Exception)
+    return quarantined
 
 
 def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -121,8 +125,7 @@ def value(port: int, name: str, **labels: str) -> float:
     return scrape(port).get((name, tuple(sorted(labels.items()))), 0.0)
 
 
-@pytest.mark.usefixtures("work")
-def test_what_was_done_is_counted(processes: Mapping[str, int]) -> None:
+def test_what_was_done_is_counted(processes: Mapping[str, int], work: IngestResult) -> None:
     """Events by outcome and reason, stages, bytes, sizes, searches; and by the parent what its pool's child did."""
     ingest, search, quarantine = (processes[name] for name in ("ingest", "search", "quarantine"))
     assert value(ingest, "lookalike_events_total", outcome="indexed", reason="") >= 3
@@ -137,8 +140,11 @@ def test_what_was_done_is_counted(processes: Mapping[str, int]) -> None:
     assert value(search, "lookalike_queries_total") >= 1
     assert value(search, "lookalike_task_seconds_count", task="lookalike.search", state="FAILURE") >= 1
     # What is settled can be seen a moment before it is counted.
-    indexed = {"outcome": "indexed", "reason": ""}
-    eventually("it counts", lambda: value(quarantine, "lookalike_events_total", **indexed) == 1)
+    events = partial(value, quarantine, "lookalike_events_total", reason="")
+    eventually(
+        f"the quarantine counts {work}",
+        lambda: (events(outcome="indexed"), events(outcome="retried")) == (work["indexed"], work["retried"]),
+    )
     assert value(quarantine, "lookalike_task_seconds_count", task="lookalike.ingest", state="SUCCESS") >= 1
     assert value(processes["listener"], "lookalike_listener_requests_total", path="/events", status="401") == 1
 
