@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -45,7 +46,8 @@ class _Running(NamedTuple):
     stack: ExitStack
 
 
-_running: Final[dict[str, _Running]] = {}
+# By thread, not by the task's id: of a message that was delivered twice, both may be at hand at once.
+_running: Final[dict[int, _Running]] = {}
 
 with _settings_errors():
     app = make_app("lookalike", ClientSettings.from_env())
@@ -141,7 +143,7 @@ def _bind(task_id: str, task: "Task[Any, Any]", kwargs: dict[str, Any], **_: Any
     stack.enter_context(tracing.within(trace))
     queue = (task.request.delivery_info or {}).get("routing_key") or ""
     stack.enter_context(tracing.span(task.name, "CONSUMER", tracing.messaging("process", queue)))
-    _running[task_id] = _Running(time.monotonic(), stack)
+    _running[threading.get_ident()] = _Running(time.monotonic(), stack)
     structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name, company_id=logs.companies(kwargs))
 
 
@@ -154,8 +156,8 @@ def _log_failure(exception: BaseException, **_: Any) -> None:
 
 
 @signals.task_postrun.connect
-def _unbind(task_id: str, task: "Task[Any, Any]", state: str | None = None, **_: Any) -> None:
-    running = _running.pop(task_id, None)
+def _unbind(task: "Task[Any, Any]", state: str | None = None, **_: Any) -> None:
+    running = _running.pop(threading.get_ident(), None)
     if running is not None:
         running.stack.close()
         metrics.count_task(task.name, state or "UNKNOWN", time.monotonic() - running.begun)

@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, ClassVar
 
 import pytest
+from celery import Celery
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
@@ -95,6 +97,11 @@ def events(worker: Worker, trace_id: str) -> list[str]:
     return [line["event"] for line in worker.lines() if line.get("trace_id") == trace_id]
 
 
+def errors(worker: Worker) -> list[dict[str, Any]]:
+    """The lines of a worker's log that tell of an error."""
+    return [line for line in worker.lines() if line["level"] == "error"]
+
+
 def test_an_upload_can_be_followed(client: Client, bucket: OssObjectStore, ingest_worker: Worker) -> None:
     """Its batch, its tries, and in the end its dead letter: all under one id."""
     bucket.put("traced/one.jpg", photos()["flower.jpg"])
@@ -118,6 +125,18 @@ def test_a_search_can_be_followed(client: Client, search_worker: Worker) -> None
         client.search(vector=bytes(8), company_id=COMPANY)
     assert trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert "search_answered" in events(search_worker, trace_id)
+
+
+def test_a_message_that_is_delivered_several_times_at_once(celery_only: Celery, search_worker: Worker) -> None:
+    """Threads that have the same task at hand do not end each other's."""
+    trace_id = token_hex(16)
+    task_id = f"{trace_id}-{token_hex(8)}"
+    arguments = {"query": {"vector": "00" * 8}, "company_id": COMPANY}
+    before = errors(search_worker)
+    for _ in range(50):
+        celery_only.send_task("lookalike.search", kwargs=arguments, task_id=task_id, queue="search")
+    eventually("all are answered", lambda: events(search_worker, trace_id).count("search_answered") == 50)
+    assert errors(search_worker) == before
 
 
 def test_a_delivery_can_be_followed(
