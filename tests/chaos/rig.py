@@ -50,6 +50,7 @@ _SWEEP_SECONDS: Final = 1.0
 _TELL_SECONDS: Final = 30.0
 _READ_SECONDS: Final = 60.0
 _READ_PAUSE: Final = 0.5
+_PUT_SECONDS: Final = 60.0
 # Milvus returns 16,384 rows at the most. A meta_id is of one picture, so such a window of them has fewer.
 _WINDOW: Final = 10_000
 _PUTS: Final = 8
@@ -83,7 +84,8 @@ class Rig:
             self.publisher = Publisher(self.app, self.ledger)
             self.broker = opening.enter_context(redis.Redis.from_url(settings.broker_url, socket_timeout=10))
             self.oss = FaultClient(self.stack.env["LOOKALIKE_OSS_ENDPOINT"])
-            self._objects = opening.enter_context(closing(OssObjectStore.from_settings(WorkerSettings.from_env())))
+            patient = WorkerSettings.from_env().model_copy(update={"oss_timeout": _PUT_SECONDS})
+            self._objects = opening.enter_context(closing(OssObjectStore.from_settings(patient)))
             self._threads = opening.enter_context(ThreadPoolExecutor(_PUTS))
             opening.enter_context(every(_SWEEP_SECONDS, self.sweep))
             self._open = opening.pop_all()
