@@ -104,7 +104,8 @@ def celery_only(client: Client, worker_env: Mapping[str, str]) -> Iterator[Celer
 @pytest.fixture
 def bucket(worker_env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[OssObjectStore]:
     """The bucket, to put pictures into."""
-    for name, value in {**worker_env, "LOOKALIKE_MAX_IMAGE_BYTES": "100000000"}.items():
+    own = {"LOOKALIKE_MAX_IMAGE_BYTES": "100000000", "LOOKALIKE_OSS_TIMEOUT": "60"}
+    for name, value in {**worker_env, **own}.items():
         monkeypatch.setenv(name, value)
     store = OssObjectStore.from_settings(WorkerSettings.from_env())
     yield store

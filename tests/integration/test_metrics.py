@@ -82,7 +82,7 @@ def work(
     """Something was indexed, searched and given up, and a message of the quarantine ended like this."""
     assert processes
     with pytest.MonkeyPatch.context() as patch:
-        for name, given in worker_env.items():
+        for name, given in {**worker_env, "LOOKALIKE_OSS_TIMEOUT": "60"}.items():
             patch.setenv(name, given)
         bucket = OssObjectStore.from_settings(WorkerSettings.from_env())
         for number, body in enumerate(list(photos().values())[:3]):
