@@ -175,8 +175,3 @@ def _stop(**_: Any) -> None:
 def _close(**_: Any) -> None:
     runtimes.close()
     tracing.flush()
-
-
-@signals.worker_shutdown.connect
-def _forget_metrics(**_: Any) -> None:
-    metrics.close()

@@ -6,11 +6,8 @@ share: each writes its own, and whoever is asked adds up all, also those of proc
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from platform import python_version
 from typing import Final
 
@@ -26,24 +23,23 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from contract import QUEUES, IngestResult, Reason
+from worker import shared_folder
 
 PORT_VARIABLE: Final = "LOOKALIKE_METRICS_PORT"
 _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def _share() -> Path | None:
+def _share() -> None:
     """Have the figures kept in files. Before any is made, and in the parent of a pool, whose processes inherit it."""
     if not os.environ.get(PORT_VARIABLE):
-        return None
-    folder = Path(tempfile.mkdtemp(prefix="lookalike-metrics-"))
-    os.environ[_FOLDER_VARIABLE] = str(folder)
+        return
+    os.environ[_FOLDER_VARIABLE] = str(shared_folder.make("lookalike-metrics-"))
     # What the client does when it is imported and finds the variable. But Celery imports Flower, and that imports it,
     # before anything of ours.
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
-    return folder
 
 
-_folder: Final = _share()
+_share()
 
 _NAMESPACE: Final = "lookalike"
 # From a hash of a thumbnail to a batch that used up its budget.
@@ -143,9 +139,3 @@ def serve(host: str, port: int) -> None:
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     ProcessCollector(registry=registry)
     start_http_server(port, host, registry)
-
-
-def close() -> None:
-    """Remove the folder, where this process made it."""
-    if _folder is not None:
-        shutil.rmtree(_folder, ignore_errors=True)
