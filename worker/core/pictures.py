@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Final
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from worker.core.errors import NotAnImage, TooLarge
 
@@ -18,8 +18,7 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 # Pillow's own threshold for a decompression bomb: a quarter of a gigabyte at three bytes a pixel.
 MAX_PIXELS: Final = 89_478_485
 
-# The EXIF tag of how a picture is to be turned to be shown, and how, by its values. 1 is not at all.
-_ORIENTATION: Final = 0x0112
+# How a picture is to be turned to be shown, by the values of EXIF's orientation. 1 is not at all.
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -99,6 +98,6 @@ def upright(image: Image.Image) -> Image.Image:
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - EXIF that cannot be parsed says nothing; the picture is as good as without
         return None

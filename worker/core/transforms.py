@@ -14,11 +14,10 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 # What a copy is saved with where its quality is not the point: Pillow's default is 75, cameras write 90 and more.
 _QUALITY: Final = 90
-_ORIENTATION: Final = 0x0112  # of EXIF
 _QUARTER_TURN: Final = 6  # the value of the EXIF orientation: shown turned by 90 degrees clockwise
 _TEXT: Final = "© example.com"
 _BAR: Final = (242, 242, 242)
@@ -89,7 +88,7 @@ def turn(image: Image.Image, _random: Random, *, how: Image.Transpose) -> bytes:
 def exif_turn(image: Image.Image, _random: Random) -> bytes:
     """Store a picture turned, as cameras do, with the EXIF orientation by which it is shown as before."""
     exif = Image.Exif()
-    exif[_ORIENTATION] = _QUARTER_TURN
+    exif[ExifTags.Base.Orientation] = _QUARTER_TURN
     file = BytesIO()
     image.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", quality=_QUALITY, exif=exif)
     return file.getvalue()
