@@ -1,11 +1,12 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import settings
 
-from devstack import Stack
+from devstack import Stack, ports
 from devstack.ports import reserve
 
 # The machine may be busy: how long an example takes says nothing.
@@ -16,6 +17,14 @@ settings.load_profile("lookalike")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the pictures of the documentation be taken by the tests that take them anyway."""
     parser.addoption("--screenshots", help="keep the screenshots of pages in this folder")
+
+
+def pytest_configure() -> None:
+    """Give each process of pytest-xdist ports of its own: of a server that is killed, the others would see one free."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        number, processes = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        ports.CANDIDATES = ports.CANDIDATES[number::processes]  # type: ignore[misc]  # Final, for all but this
 
 
 @pytest.fixture(scope="session")
@@ -34,5 +43,5 @@ def stack_env(stack: Stack) -> Mapping[str, str]:
 @pytest.fixture
 def free_port() -> Iterator[int]:
     """A port on which nothing listens, and which nobody else is given while the test runs."""
-    with reserve(["test"], {}) as ports:
-        yield ports["test"]
+    with reserve(["test"], {}) as reserved:
+        yield reserved["test"]

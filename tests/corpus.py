@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -25,8 +25,16 @@ def photos() -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files if file.name != "multipage_rgb.tif"}
 
 
-def corpus() -> Iterator[tuple[str, bytes]]:
-    """Over 300 pictures: photos, crops and sizes of them, in every format and mode that Pillow writes, 1x1 to 12 MP."""
+@cache
+def corpus() -> Mapping[str, bytes]:
+    """Over 300 pictures: photos, crops and sizes of them, in every format and mode that Pillow writes, 1x1 to 12 MP.
+
+    They take seconds to make, which every process does once, when a test first asks for them.
+    """
+    return dict(_pictures())
+
+
+def _pictures() -> Iterator[tuple[str, bytes]]:
     yield from photos().items()
     for name in ("china.jpg", "flower.jpg", "astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"):
         with Image.open(BytesIO(photos()[name])) as opened:

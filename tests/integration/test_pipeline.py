@@ -55,7 +55,7 @@ def test_every_vector_in_milvus_is_imagehashs(
     client: Client, bucket: OssObjectStore, milvus: MilvusClient, collection: str
 ) -> None:
     """Over 300 pictures of all formats and sizes go through the queue, and every row has the reference vector."""
-    pictures = dict(corpus())
+    pictures = corpus()
     assert len(pictures) >= 300
     for key, body in pictures.items():
         bucket.put(key, body)

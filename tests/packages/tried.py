@@ -3,7 +3,6 @@
 import platform
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import BytesIO
@@ -55,9 +54,7 @@ def worker() -> None:
         process = subprocess.Popen([*command, "-n", f"tried{sys.version_info.minor}@%h"], stdout=log, stderr=log)
     try:
         with Client.from_env() as made:
-            begun = time.monotonic()
             assert made.search(vector=bytes(8), company_id=1, timeout=60)["matches"] == []
-            assert time.monotonic() - begun < 60
     finally:
         process.terminate()
         process.wait(60)

@@ -26,7 +26,7 @@ def reference(body: bytes) -> bytes:
 
 def test_every_picture_has_the_reference_vector() -> None:
     """Over 300 pictures of all formats, modes and sizes have the vector that the article's function gives."""
-    pictures = dict(corpus())
+    pictures = corpus()
     assert len(pictures) >= 300
     wrong = [name for name, body in pictures.items() if create_vector(body) != reference(body)]
     assert wrong == []
@@ -106,7 +106,7 @@ def test_hostile_bytes_give_a_vector_or_a_refusal(noise: bytes, name: str, where
 
 def test_pixels_are_counted_without_decoding() -> None:
     """For every picture they are as many as Pillow says; a broken header has none, nor has a bomb that Pillow opens."""
-    for name, body in corpus():
+    for name, body in corpus().items():
         with Image.open(BytesIO(body)) as image:
             assert count_pixels(body) == image.width * image.height, name
     assert count_pixels(b"no picture") == 0
