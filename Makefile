@@ -41,9 +41,9 @@ types: $(INSTALLED)
 architecture: $(INSTALLED)
 	$(BIN)/lint-imports
 
-# Three at once, however many cores there are: each has servers of its own, and mostly waits for them.
+# Four at once, however many cores there are: each has servers of its own, and mostly waits for them.
 pytest: $(INSTALLED) ## Only the tests; ARGS="-k hashing" narrows them
-	$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
+	$(BIN)/pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 # Tests of pages need a browser. Who may not install one is told, and those tests are skipped.
 browser: ## Install Debian's Chromium, for the tests of pages, where there is none and root may

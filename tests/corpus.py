@@ -58,6 +58,11 @@ def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
+def noise(*seed: int) -> bytes:
+    """A PNG that none of another seed looks like."""
+    return encode(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)), "PNG")
+
+
 def _encodings(image: Image.Image) -> Iterator[tuple[str, bytes]]:
     yield "jpg", encode(image, "JPEG", quality=85)
     yield "png", encode(image, "PNG")

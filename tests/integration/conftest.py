@@ -32,6 +32,7 @@ def worker_env(stack_env: Mapping[str, str]) -> Mapping[str, str]:
         "LOOKALIKE_PARTITIONS": "4",
         "LOOKALIKE_MAX_IMAGE_BYTES": str(MAX_IMAGE_BYTES),
         "LOOKALIKE_OSS_TIMEOUT": "2",
+        "LOOKALIKE_RETRY_CAP_SECONDS": "10",
     }
 
 

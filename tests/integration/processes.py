@@ -68,7 +68,7 @@ class Worker:
         return [json.loads(text) for text in texts if text.startswith("{")]
 
 
-def eventually(what: str, holds: Callable[[], bool], *, seconds: float = 60) -> None:
+def eventually(what: str, holds: Callable[[], bool], *, seconds: float = 120) -> None:
     """Wait until something holds.
 
     Raises:
@@ -80,7 +80,7 @@ def eventually(what: str, holds: Callable[[], bool], *, seconds: float = 60) -> 
         time.sleep(0.05)
 
 
-def settled(client: Client, *, seconds: float = 120) -> None:
+def settled(client: Client, *, seconds: float = 240) -> None:
     """Wait until nothing that was accepted is outstanding."""
     eventually("all events settled", lambda: client.outstanding() == 0, seconds=seconds)
 

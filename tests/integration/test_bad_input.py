@@ -1,10 +1,6 @@
 """Whatever comes in, it has a typed end, and nothing else is lost."""
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +8,7 @@ from celery import Celery
 from PIL import Image
 from pymilvus import MilvusClient
 
+from contract import DeadLetter
 from devstack.oss import Fault, FaultClient
 from producer import Client
 from tests.corpus import encode, photos, png_of
@@ -40,15 +37,9 @@ def ingest(celery_only: Celery, bucket: OssObjectStore) -> Callable[..., dict[st
 
 
 @pytest.fixture
-def dead(stack_env: Mapping[str, str]) -> Callable[[], list[dict[str, Any]]]:
-    """What `lookalike dead list --json` prints."""
-
-    def read() -> list[dict[str, Any]]:
-        command = [str(Path(sys.executable).with_name("lookalike")), "dead", "list", "--json"]
-        done = subprocess.run(command, env=dict(stack_env), capture_output=True, text=True, check=True)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    return read
+def dead(client: Client) -> Callable[[], list[DeadLetter]]:
+    """Reads all dead letters, oldest first."""
+    return lambda: list(client.dead_letters())
 
 
 BAD_EVENTS = [
@@ -70,22 +61,22 @@ BAD_EVENTS = [
 
 
 def test_bad_events_are_dead_letters_and_their_siblings_are_indexed(
-    ingest: Callable[..., dict[str, int]], dead: Callable[[], list[dict[str, Any]]]
+    ingest: Callable[..., dict[str, int]], dead: Callable[[], list[DeadLetter]]
 ) -> None:
     """Each bad event is recorded as it was sent, class `invalid`, with the field; the good ones become rows."""
     before = len(dead())
     counts = ingest(event(meta_id=5), *BAD_EVENTS, event(meta_id=6))
     assert counts == {"indexed": 2, "unchanged": 0, "dead": len(BAD_EVENTS), "retried": 0}
     letters = dead()[before:]
-    assert [letter["event"] for letter in letters] == BAD_EVENTS
-    assert {letter["reason"] for letter in letters} == {"invalid"}
-    assert letters[0]["error"].startswith("meta_id: ")
-    assert all(letter["attempts"] == 1 and letter["first_seen"] <= letter["last_seen"] for letter in letters)
+    assert [letter.event for letter in letters] == BAD_EVENTS
+    assert {letter.reason for letter in letters} == {"invalid"}
+    assert letters[0].error.startswith("meta_id: ")
+    assert all(letter.attempts == 1 and letter.first_seen <= letter.last_seen for letter in letters)
 
 
 def test_bad_objects_are_dead_letters_by_class(
     ingest: Callable[..., dict[str, int]],
-    dead: Callable[[], list[dict[str, Any]]],
+    dead: Callable[[], list[DeadLetter]],
     bucket: OssObjectStore,
     client: Client,
 ) -> None:
@@ -110,11 +101,11 @@ def test_bad_objects_are_dead_letters_by_class(
     )
     assert counts == {"indexed": 1, "unchanged": 0, "dead": 7, "retried": 1}  # the missing one is looked for again
     settled(client)
-    found = {letter["event"]["object_key"]: letter for letter in dead()[before:]}
-    assert {key: letter["reason"] for key, letter in found.items()} == {
+    found = {letter.event["object_key"]: letter for letter in dead()[before:]}
+    assert {key: letter.reason for key, letter in found.items()} == {
         f"bad/{name}": reason for name, (_, reason) in bad.items()
     }
-    assert found["bad/missing"]["attempts"] == 4
+    assert found["bad/missing"].attempts == 4
 
 
 @pytest.mark.parametrize(
@@ -129,7 +120,7 @@ def test_bad_objects_are_dead_letters_by_class(
     ],
 )
 def test_a_bad_message_fails_with_its_reason(
-    celery_only: Celery, dead: Callable[[], list[dict[str, Any]]], arguments: dict[str, Any], said: str
+    celery_only: Celery, dead: Callable[[], list[DeadLetter]], arguments: dict[str, Any], said: str
 ) -> None:
     """The sender gets InvalidMessage, and what the message carried is in the dead letters."""
     before = len(dead())
@@ -141,14 +132,14 @@ def test_a_bad_message_fails_with_its_reason(
     assert len(dead()) - before == (len(carried) if isinstance(carried, list) and carried else 1)
 
 
-def test_arguments_without_names_are_refused(celery_only: Celery, dead: Callable[[], list[dict[str, Any]]]) -> None:
+def test_arguments_without_names_are_refused(celery_only: Celery, dead: Callable[[], list[DeadLetter]]) -> None:
     """A message by position is told so, and what it carried is in the dead letters."""
     before = len(dead())
     result = celery_only.send_task("lookalike.ingest", args=[[event()]], queue="ingest")
     with pytest.raises(Exception, match="by name"):
         result.get(30)
     (letter,) = dead()[before:]
-    assert letter["event"] == {"arguments not given by name": [[event()]]}
+    assert letter.event == {"arguments not given by name": [[event()]]}
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,12 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import pytest
-from PIL import Image
 from starlette.testclient import TestClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from producer import Client
-from tests.corpus import encode
+from tests.corpus import noise
 from tests.integration.conftest import client_settings
 from tests.integration.processes import ADDRESSES, on_own_databases, settled
 from worker.adapters.oss import OssObjectStore
@@ -149,9 +148,10 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture(params=NAMES)
 def site(
-    request: pytest.FixtureRequest, worker_env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, client: Client, worker_env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
-    """One of the examples, in the environment of the stack."""
+    """One of the examples, in the environment of the stack, with workers at work."""
+    assert client is not None
     for name, value in {**worker_env, "API_KEYS": json.dumps(KEYS)}.items():
         monkeypatch.setenv(name, value)
     made = SITES[request.param](load(request.param))
@@ -162,26 +162,19 @@ def site(
         yield made
 
 
-def picture(seed: int) -> bytes:
-    """A picture unlike the others."""
-    return encode(
-        Image.effect_mandelbrot((96, 96), (-2.5 + seed / 4, -1.5, 1 + seed / 4, 1.5), 20).convert("RGB"), "PNG"
-    )
-
-
 def test_an_upload_is_found_by_its_company(site: Site, bucket: OssObjectStore, client: Client) -> None:
     """By an image and by its id; the other company finds nothing."""
     meta_id = 5
     key = f"uploads/71/{meta_id}/a.png"
-    bucket.put(key, picture(meta_id))
+    bucket.put(key, noise(meta_id))
     status, _ = site.post_json("/pictures", {"object_key": key, "meta_id": meta_id}, "key-of-71")
     assert status == 202
     settled(client)
     client.search(meta_id=meta_id, company_id=71, fresh=True)
     found = {"meta_id": meta_id, "distance": 0}
-    assert site.post_image("/search", picture(meta_id), "key-of-71") == (200, [found])
+    assert site.post_image("/search", noise(meta_id), "key-of-71") == (200, [found])
     assert site.get(f"/pictures/{meta_id}/similar", "key-of-71") == (200, [found])
-    assert site.post_image("/search", picture(meta_id), "key-of-72") == (200, [])
+    assert site.post_image("/search", noise(meta_id), "key-of-72") == (200, [])
     assert site.get(f"/pictures/{meta_id}/similar", "key-of-72")[0] == 404
 
 
@@ -218,12 +211,12 @@ def test_when_the_service_is_away_the_hook_is_called_again(
 ) -> None:
     """503, when to come again, and not a word of where it is; then the picture is indexed, however often it is told."""
     good = {"object_key": "uploads/71/6/a.png", "meta_id": 6}
-    bucket.put("uploads/71/6/a.png", picture(6))
+    bucket.put("uploads/71/6/a.png", noise(6))
     away = {**worker_env, **dict.fromkeys(ADDRESSES, "redis://127.0.0.1:1")}
     with Client(client_settings(away)) as broken, with_client(site, broken):
         for answer in (
             site.post_json("/pictures", good, "key-of-71"),
-            site.post_image("/search", picture(6), "key-of-71"),
+            site.post_image("/search", noise(6), "key-of-71"),
             site.get("/pictures/6/similar", "key-of-71"),
         ):
             assert answer == (503, {"error": "try again later"})

@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 
 from producer import Client
-from tests.integration.processes import Worker, eventually
+from tests.integration.processes import Worker, eventually, settled
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def flower(
     client: Client, worker_env: Mapping[str, str], free_port: int, tmp_path: Path
 ) -> Iterator[Callable[[str], Any]]:
     """Reads a page of Flower's API as JSON; it listens, and knows both workers."""
-    assert client.outstanding() == 0
+    settled(client)
     arguments = ["flower", "--address=127.0.0.1", f"--port={free_port}"]
     with Worker(arguments, {**worker_env, "FLOWER_UNAUTHENTICATED_API": "true"}, tmp_path / "log"):
 

@@ -51,7 +51,7 @@ def processes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Mapping[str, int]]:
     """One process of each kind, by where it tells its figures."""
-    assert client.outstanding() == 0
+    settled(client)
     logs = tmp_path_factory.mktemp("metrics")
     ports = {name: {"LOOKALIKE_METRICS_PORT": str(port)} for name, port in metrics_ports.items()}
     quarantine = ("-Q", QUARANTINE_QUEUE, "-P", "prefork", "-c", "1", "-n", "quarantine@%h")

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from pymilvus import MilvusClient
 
 from devstack.oss import Fault, FaultClient
 from producer import Client
-from tests.corpus import encode
+from tests.corpus import noise
 from tests.integration.processes import Worker, eventually, settled
 from worker.adapters.oss import OssObjectStore
 from worker.core.hashing import create_vector
@@ -17,12 +15,6 @@ from worker.core.hashing import create_vector
 COMPANY = 12
 PICTURES = [f"order/{n}.png" for n in range(30)]
 VERSIONS = 5
-
-
-def version(picture: int, number: int) -> bytes:
-    """A picture that no other version looks like."""
-    pixels = np.random.default_rng([picture, number]).integers(0, 256, (8, 8), dtype=np.uint8)
-    return encode(Image.fromarray(pixels), "PNG")
 
 
 def test_the_last_of_many_versions_is_indexed(
@@ -45,7 +37,7 @@ def test_the_last_of_many_versions_is_indexed(
         faults.forget_requests()
         for number in range(VERSIONS):
             for n, key in enumerate(PICTURES):
-                bucket.put(key, version(n, number))
+                bucket.put(key, noise(n, number))
             client.enqueue_many(events, batch_size=2)
             eventually("the first versions are being read", lambda: faults.count("GET") >= len(slow))
         settled(client)
@@ -62,7 +54,7 @@ def test_the_last_of_many_versions_is_indexed(
         limit=1000,
         consistency_level="Strong",
     )
-    last = {key: create_vector(version(n, VERSIONS - 1)) for n, key in enumerate(PICTURES)}
+    last = {key: create_vector(noise(n, VERSIONS - 1)) for n, key in enumerate(PICTURES)}
     assert {row["object_key"]: row["image_vector"][0] for row in found} == last
     # Those of other tests are of all kinds.
     dead = [letter.event for letter in client.dead_letters() if isinstance(letter.event, dict)]

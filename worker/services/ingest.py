@@ -179,7 +179,7 @@ class Ingest:
         except LookalikeError as error:
             failed |= {n: self._policy.decide(todo[n], error, attempt) for n in done}
         else:
-            delay = min(self._policy.cap, _lost_delay(self._monotonic() - begun))
+            delay = _lost_delay(self._monotonic() - begun, cap=self._policy.cap)
             failed |= {n: _overtaken(todo[n], delay) for n, row in done.items() if row.id in lost}
         return _in_order(outcomes | failed)
 
@@ -359,12 +359,12 @@ def _overtaken(event: UploadEvent, delay: float) -> Retry:
     return Retry(event, "another event of the picture began meanwhile", delay, counts=False, overtaken=True)
 
 
-def _lost_delay(elapsed: float, chance: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after an attempt that took `elapsed` seconds and lost a claim.
+def _lost_delay(elapsed: float, *, cap: float, chance: Callable[[], float] = random.random) -> float:
+    """Seconds to wait, at most `cap`, after an attempt that took `elapsed` seconds and lost a claim.
 
     Whoever took the claim began later, and needs about as long. By then it has ended, and chance parts all others.
     """
-    return (_LOST_SECONDS + elapsed) * (1 + chance())
+    return min(cap / 2, _LOST_SECONDS + elapsed) * (1 + chance())
 
 
 def _in_order(outcomes: Mapping[int, Outcome]) -> list[Outcome]:

@@ -231,11 +231,14 @@ def test_a_row_that_cannot_be_withdrawn_has_its_event_tried_again() -> None:
     assert len(world.index.rows) == 1
 
 
-@pytest.mark.parametrize(("seconds", "least", "most"), [(10, 10.5, 22), (500, 120, 120)])
+@pytest.mark.parametrize(("seconds", "least", "most"), [(10, 10.5, 22), (500, 60, 120)])
 def test_after_a_lost_claim_the_event_waits_as_long_as_it_took_but_no_longer_than_any(
     seconds: float, least: float, most: float
 ) -> None:
-    """Whoever took the claim should have ended by then; a message that waits is held unacknowledged."""
+    """Whoever took the claim should have ended by then; a message that waits is held unacknowledged.
+
+    Those that waited the longest time would all meet again, did chance not part them too.
+    """
 
     def overtaken(body: bytes) -> bytes:
         world.passed += seconds
@@ -243,9 +246,11 @@ def test_after_a_lost_claim_the_event_waits_as_long_as_it_took_but_no_longer_tha
         return create_vector(body)
 
     world = World(create=overtaken)
-    (outcome,) = world(event("red"))
-    assert isinstance(outcome, Retry)
-    assert least <= outcome.delay <= most
+    first, second = (outcome for _ in range(2) for outcome in world(event("red")))
+    assert isinstance(first, Retry)
+    assert isinstance(second, Retry)
+    assert least <= min(first.delay, second.delay) <= max(first.delay, second.delay) <= most
+    assert first.delay != second.delay
 
 
 def test_when_the_claims_cannot_be_confirmed_the_events_are_tried_again() -> None:
