@@ -31,7 +31,7 @@ def worker_env(stack_env: Mapping[str, str]) -> Mapping[str, str]:
         "LOOKALIKE_COLLECTION": "shared",
         "LOOKALIKE_PARTITIONS": "4",
         "LOOKALIKE_MAX_IMAGE_BYTES": str(MAX_IMAGE_BYTES),
-        "LOOKALIKE_OSS_TIMEOUT": "2",
+        "LOOKALIKE_OSS_TIMEOUT": "5",
         "LOOKALIKE_RETRY_CAP_SECONDS": "10",
     }
 

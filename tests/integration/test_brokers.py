@@ -96,7 +96,7 @@ def test_the_main_path(
             first.send(signal.SIGKILL)
         with start("second", "ingest", environment) as second:
             with swept(environment):
-                settled(client, seconds=60)
+                settled(client)
             with faults.active(Fault("stall", prefix="makes/", times=None)):
                 faults.forget_requests()
                 client.enqueue_many(events[10:], batch_size=1)
@@ -104,7 +104,7 @@ def test_the_main_path(
                 server.kill()
             server.start()
             with swept(environment):
-                settled(client, seconds=60)
+                settled(client)
             assert not second.has_ended
             assert not search.has_ended
             assert found(client, "makes/1.png") == list(range(20))
@@ -189,7 +189,7 @@ def test_a_fail_over_by_sentinel_loses_nothing_that_was_replicated(
 
             eventually("the replica is the master", accepted)
             with swept(environment):
-                settled(client, seconds=90)
+                settled(client)
             assert found(client, "sentinel/1.png") == list(range(20))
             assert client.status().dead == 0
             assert not worker.has_ended

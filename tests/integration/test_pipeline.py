@@ -228,7 +228,7 @@ def test_a_backlog_of_ingest_delays_no_search(client: Client, bucket: OssObjectS
         backlog = [{"object_key": "slow/a.jpg", "meta_id": n, "company_id": 9} for n in range(100)]
         client.enqueue_many(backlog, batch_size=1)
         eventually("the queue has a backlog", lambda: client.status().queues["ingest"] > 0)
-        found = client.search(vector="00" * 8, company_id=9, timeout=10)
+        found = client.search(vector="00" * 8, company_id=9)
         assert client.status().queues["ingest"] > 0
         assert found["matches"] == []
     settled(client)

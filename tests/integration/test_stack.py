@@ -163,7 +163,7 @@ def test_a_stack_comes_back_with_everything(folder: Path) -> None:
     assert stack.env == env
     with milvus(stack) as client, ledger(stack) as connection:
         assert connection.get("key") == "value"
-        eventually("the row is back", lambda: [row["v"] for row in rows(client)] == [[VECTOR]], seconds=90)
+        eventually("the row is back", lambda: [row["v"] for row in rows(client)] == [[VECTOR]])
     kill_supervisor(folder)
     assert set(processes(folder).values()) == {"valkey", "milvus"}
     assert stack.down()
@@ -307,7 +307,7 @@ def test_the_stack_of_a_killed_process_goes_down(folder: Path) -> None:
         assert process.stdout.readline() == "up\n"
         assert processes(folder)
         process.kill()
-    eventually("the stack is down", lambda: not processes(folder), seconds=30)
+    eventually("the stack is down", lambda: not processes(folder))
 
 
 def test_the_program_starts_workers_and_stops_everything(
