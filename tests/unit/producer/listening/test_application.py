@@ -302,7 +302,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", APPLICATION)
 
 def tells_too_much(text: str) -> bool:
     """Whether an answer holds what is nobody's business."""
-    return any(sign in text for sign in ("Traceback", 'File "', "site-packages", SECRET, "0x"))
+    return any(sign in text for sign in ("Traceback", 'File "', "site-packages", SECRET, " object at 0x"))
 
 
 @schema.parametrize()
