@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,7 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -238,10 +239,8 @@ def _kill(stack: Stack, number: int) -> str:
 def _sample(stack: Stack, memory: dict[str, list[float]]) -> None:
     for name in stack.programs:
         # One that was just killed has no process for a moment.
-        try:
+        with suppress(StackError, psutil.NoSuchProcess):
             memory.setdefault(name, []).append(resident(stack.pid(name)))
-        except (StackError, ProcessLookupError, KeyError):
-            continue
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
